@@ -1,0 +1,42 @@
+# One word a task. Each sets up what it needs: a virtual environment with the exact versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-all check bench docs clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "bioseg needs Python 3.11 to 3.13; say which with: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) torch==$$(sed -n 's/^torch==\([^+]*\).*/\1/p' constraints.txt)
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## the whole way once, on phantoms or on DATA=folder
+	@$(BIN)/bioseg demo --out demo $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.developer  ## all but the long tests
+	@$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(VENV)/.developer  ## every test
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.developer  ## style, types, import directions
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(VENV)/.developer  ## speeds as ratios, side by side in one run
+	@$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.developer  ## the command line's reference page, written from the program itself
+	@$(BIN)/python -m docs.commands
+
+clean:
+	rm -rf $(VENV) demo build dist src/*.egg-info

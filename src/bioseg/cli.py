@@ -1,0 +1,217 @@
+"""The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bioseg.types import BiosegError, Problem
+
+if TYPE_CHECKING:
+    from bioseg.screen import Screen
+
+app = typer.Typer(
+    name="bioseg",
+    help="Outline things in 2-D medical and microscopy pictures: train, judge, explain, use.\n\n"
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of pictures and masks.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+
+
+@app.command(epilog="Example: `bioseg recipes --json`")
+def recipes(as_json: Json = False) -> None:
+    """List the recipes: name, task, what for, parameters."""
+    from bioseg.workflows.inventory import describe_recipes
+
+    rows = describe_recipes()
+    if as_json:
+        _print_json(rows)
+    else:
+        _screen().table(["recipe", "task", "what for", "parameters"], [[*map(str, row.values())] for row in rows])
+
+
+@app.command(
+    epilog="Examples: `bioseg train auto --data pictures --out runs/mine` · "
+    "`bioseg train nuclei-reference --data stage1_train --out runs/nuclei --set training.epochs=10` · "
+    "`bioseg train auto --data pictures --out runs/mine --resume`"
+)
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name from `bioseg recipes`; `auto` fits any folder.")],
+    data: Data,
+    out: Out,
+    folds: Annotated[int, typer.Option(help="Cross-validate with so many folds, patients kept apart.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that lies in --out.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a recipe on a folder, judge it on what was held out, and write a report."""
+    from bioseg import recipes as known
+    from bioseg.workflows import train as work
+
+    if folds == 1 or folds < 0:
+        raise BiosegError(f"--folds {folds}: give 2 or more, or leave it out for one split")
+    more = [f"training.epochs={epochs}"] if epochs is not None else []
+    order = work.Order(
+        recipe=known.get(recipe),
+        data=data,
+        out=out,
+        folds=folds,
+        settings=(*(settings or []), *more),
+        resume=resume,
+        device=device,
+        command=" ".join(["bioseg", *sys.argv[1:]]),
+    )
+    with _screen() as screen:
+        outcome = work.train(order, tell=screen.tell, say=screen.say)
+    screen.scores(outcome.summary, "held out pictures")
+    if outcome.test:
+        screen.scores(outcome.test, "test pictures")
+    screen.say(f"model  {out}\nreport {outcome.report}")
+    _finish(screen, outcome.problems)
+
+
+@app.command(epilog="Example: `bioseg evaluate runs/mine --data other-hospital --out scores/other`")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Data,
+    out: Out,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Score a model on pictures with masks: scores.csv, summary.json, figures, report.html."""
+    from bioseg.workflows.evaluate import evaluate as work
+
+    with _screen() as screen:
+        summary, problems = work(model, data, out, device=device, tell=screen.tell)
+    if as_json:
+        _print_json(summary)
+    else:
+        screen.scores(summary, str(data))
+        screen.say(f"report {out / 'report.html'}")
+    _finish(screen, problems)
+
+
+@app.command(epilog="Example: `bioseg predict runs/mine new-pictures scan.dcm --out masks --probabilities`")
+def predict(
+    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    out: Out,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Outline pictures: a 0/255 mask a picture, in its own size, and measurements.csv."""
+    from bioseg.inference.predictor import Predictor
+    from bioseg.workflows import predict as work
+
+    pictures = work.find_pictures(paths)
+    predictor = Predictor.open(model, device)
+    with _screen() as screen:
+        count, problems = work.predict(
+            predictor, pictures, out, probabilities=probabilities, progress=lambda d, n: screen.tell("outlining", d, n, "")
+        )
+    screen.say(f"{count} of {len(pictures)} pictures outlined in {out}")
+    _finish(screen, problems)
+
+
+@app.command(epilog="Example: `bioseg report runs/mine runs/other --out comparison.html`")
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are put side by side.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; by default report.html in the run.")] = None,
+) -> None:
+    """Write the page that explains a run, or compares several."""
+    from bioseg.workflows.report import report as work
+
+    _screen().say(str(work(runs, out)))
+
+
+@data_app.command("check", epilog="Example: `bioseg data check pictures`")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Any folder of pictures and masks.")], as_json: Json = False
+) -> None:
+    """Say what was paired, left over, unreadable, of another size, empty."""
+    from bioseg.data import folders
+
+    with _screen() as screen:
+        account = folders.examine(folders.pair(folder), progress=lambda done, total: screen.tell("opening", done, total, ""))
+    if as_json:
+        _print_json(folders.to_json(account))
+    else:
+        screen.say("\n".join(folders.account_lines(account)))
+    raise typer.Exit(0 if account.clean else 1)
+
+
+@app.command(epilog="Examples: `bioseg demo` · `bioseg demo --data pictures --out demo`")
+def demo(
+    out: Out = Path("demo"),
+    data: Annotated[Path | None, typer.Option("--data", help="Your own pictures and masks; by default phantoms.")] = None,
+) -> None:
+    """Go the whole way once, in a few minutes: data, training, evaluation, prediction, report."""
+    from bioseg.workflows.demo import demo as work
+
+    with _screen() as screen:
+        page, problems = work(out, data, tell=screen.tell, say=screen.say)
+    screen.say(f"the report: {page.resolve()}")
+    _finish(screen, problems)
+
+
+@app.command(epilog="Example: `bioseg doctor --json`")
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: Python, PyTorch, GPU, memory, disk, and a network's speed."""
+    from bioseg.workflows.inventory import examine_machine
+
+    facts, healthy = examine_machine()
+    if as_json:
+        _print_json(facts)
+    else:
+        _screen().table(["what", "found"], [[key, str(value)] for key, value in facts.items()])
+    raise typer.Exit(0 if healthy else 1)
+
+
+def main() -> None:
+    """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
+    try:
+        app()
+    except BiosegError as fault:
+        _screen().complain(str(fault))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _screen().complain("stopped; what was finished is kept (train goes on with --resume)")
+        sys.exit(130)
+
+
+def _screen() -> "Screen":
+    from bioseg.screen import Screen
+
+    return Screen()
+
+
+def _finish(screen: "Screen", problems: list[Problem]) -> None:
+    """Report what was left out, and say so by the exit code."""
+    for problem in problems:
+        screen.complain(problem.reason)
+    if problems:
+        screen.complain(f"{len(problems)} left out, the reasons above; the rest is done")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _print_json(value: Any) -> None:
+    from bioseg.files import without_nan
+
+    print(json.dumps(without_nan(value), indent=2))
+
+
+if __name__ == "__main__":
+    main()

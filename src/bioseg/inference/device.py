@@ -1,0 +1,35 @@
+"""Which processor computes."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from bioseg.types import BiosegError
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device called ``name``: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises:
+        BiosegError: It is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError):
+        raise BiosegError(f"--device {name}: this machine or this PyTorch has none; use --device cpu") from None
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where a GPU has it (no loss scaling is needed), float32 on a CPU so that runs repeat bit for bit."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last on a GPU, where convolutions run quicker so."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format

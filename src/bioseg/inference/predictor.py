@@ -1,0 +1,101 @@
+"""A trained model as its user sees it: a picture in, a mask on the picture's own grid out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bioseg import files
+from bioseg.data.pixels import Stored
+from bioseg.data.prepare import prepare_picture, restore
+from bioseg.inference import device as devices
+from bioseg.inference import ensemble
+from bioseg.inference.postprocess import apply
+from bioseg.models import weights
+from bioseg.recipe import SegmentationRecipe, decode
+from bioseg.types import BiosegError, Mask, Probability
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        mask: [rows, cols] of the picture's own grid, True inside, cleaned up.
+        probability: The same grid, [0, 1].
+    """
+
+    mask: Mask
+    probability: Probability
+
+
+class Predictor:
+    """One or several networks of one recipe; several are an ensemble."""
+
+    def __init__(self, networks: Sequence[nn.Module], recipe: SegmentationRecipe, device: torch.device) -> None:
+        """Move ``networks`` to ``device`` and switch them to evaluation."""
+        self.recipe, self.device = recipe, device
+        self.networks = [network.to(device, memory_format=devices.memory_format(device)).eval() for network in networks]
+
+    @classmethod
+    def open(cls, model: Path, device: str = "auto") -> "Predictor":
+        """Open a run folder; one with folds becomes an ensemble of all of them.
+
+        Raises:
+            BiosegError: It is not a run folder, no epoch of it was finished, or its weights do not fit its record.
+        """
+        record = read_record(model)
+        recipe = decode(record["recipe"])
+        folders = fold_folders(model, record)
+        return cls([_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device))
+
+    def predict_prepared(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of prepared pictures on their own, prepared grid.
+
+        Args:
+            pictures: [N, channels, rows, cols] in [0, 1].
+
+        Returns:
+            [N, rows, cols].
+        """
+        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device)
+        probability = ensemble.mean_probability(self.networks, batch, flips=self.recipe.flips)
+        return probability[:, 0].cpu().numpy()
+
+    def predict(self, stored: Stored) -> Prediction:
+        """Mask and probability of a picture as :func:`bioseg.data.pixels.read` returns it."""
+        picture, placement = prepare_picture(stored, self.recipe.preparation)
+        probability = restore(self.predict_prepared(picture[None])[0], placement)
+        return Prediction(apply(probability, self.recipe.postprocess), probability)
+
+
+def read_record(model: Path) -> dict[str, Any]:
+    """The record of a run folder.
+
+    Raises:
+        BiosegError: The folder is not there or is not a run.
+    """
+    if not model.is_dir():
+        raise BiosegError(f"{model}: no such model; give the folder that `bioseg train … --out` wrote")
+    record: dict[str, Any] = files.read_json(model / "record.json", "give the folder that `bioseg train … --out` wrote")
+    if not isinstance(record, dict) or "recipe" not in record:
+        raise BiosegError(f"{model / 'record.json'}: not written by bioseg; give a folder that `bioseg train` wrote")
+    return record
+
+
+def fold_folders(model: Path, record: dict[str, Any]) -> list[Path]:
+    """The folders that hold a run's networks: itself, or one a fold."""
+    return [model / f"fold-{k}" for k in range(record.get("folds", 0))] or [model]
+
+
+def _rebuild(recipe: SegmentationRecipe, path: Path) -> nn.Module:
+    """The recipe's network with the weights of ``path``; those it would start from are not looked for."""
+    blank = {"imagenet": False} if "imagenet" in dict(recipe.network.arguments) else {}
+    network = recipe.network(**blank)
+    weights.load_into(network, path)
+    return network

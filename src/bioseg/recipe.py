@@ -1,0 +1,216 @@
+"""A recipe says how to prepare, train and judge. It is a frozen value that can be written as JSON and read back."""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from bioseg.data.augment import Augmentation
+from bioseg.data.prepare import Preparation
+from bioseg.inference.postprocess import Postprocess
+from bioseg.types import BiosegError, Call, Case, Mask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from bioseg.data.splits import Split
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is fitted.
+
+    Attributes:
+        loss: (logits [N, 1, rows, cols], truth of the same shape, 0 or 1) → scalar tensor.
+        optimiser: (parameter groups) → optimiser.
+        rate: Learning rate that ``schedule`` scales.
+        encoder_rate: Learning rate of ``network.encoder`` where that was trained before; None: ``rate`` for all.
+        schedule: (:class:`bioseg.training.schedules.Moment`) → factor on the rate.
+        epochs: At most this many.
+        batch: Pictures a step.
+        validation_batch: Pictures a validation step; matters where a loss spans the batch.
+        patience: Stop after so many epochs without a lower validation loss; None: never.
+        min_delta: What counts as lower.
+        seed: Of weights, order, augmentation and dropout.
+    """
+
+    loss: "Call[Tensor]"
+    optimiser: Call[Any]
+    schedule: Call[float]
+    rate: float = 1e-3
+    encoder_rate: float | None = None
+    epochs: int = 40
+    batch: int = 16
+    validation_batch: int = 16
+    patience: int | None = None
+    min_delta: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentationRecipe:
+    """How to make and judge one segmenter.
+
+    Attributes:
+        name: What ``bioseg train`` is told.
+        task: What is outlined in what.
+        purpose: One line: for whom, or what it reproduces.
+        list_cases: (folder) → cases sorted by id.
+        split: (cases) → :class:`bioseg.data.splits.Split`.
+        fold: (cases, folds=n) → one split a fold; used with ``--folds``.
+        preparation: From the file's pixels to the network's input.
+        network: () → module whose output is logits [N, 1, rows, cols].
+        training: How it is fitted.
+        augmentation: Of training batches.
+        postprocess: From probability to mask.
+        flips: Predict the mirrored pictures too and average.
+        judged_on: Grid of the scores: the picture's own, or the prepared one as the reference systems do.
+        reference_scores: (predicted, truth) → scores under the names a specification page uses; None: none.
+        adapt: (recipe, cases) → (recipe, reasons), for a recipe that looks at the data first.
+    """
+
+    name: str
+    task: str
+    purpose: str
+    list_cases: "Call[list[Case]]"
+    split: "Call[Split]"
+    fold: "Call[list[Split]]"
+    preparation: Preparation
+    network: "Call[nn.Module]"
+    training: Training
+    augmentation: Augmentation = Augmentation()
+    postprocess: Postprocess = Postprocess()
+    flips: bool = False
+    judged_on: Literal["picture", "prepared"] = "picture"
+    reference_scores: Callable[[Mask, Mask], dict[str, float]] | None = None
+    adapt: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
+
+
+R = TypeVar("R")
+
+
+def encode(value: Any) -> Any:
+    """A recipe, or a part of one, as JSON values: functions become ``module:name``, arguments are spelled out."""
+    if isinstance(value, Call):
+        return {"$call": _name(value.function), **{key: encode(argument) for key, argument in value.arguments}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"$type": _name(type(value)), **fields}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if callable(value):
+        return {"$function": _name(value)}
+    return value
+
+
+def decode(value: Any) -> Any:
+    """The inverse of :func:`encode`; lists become tuples.
+
+    Raises:
+        BiosegError: A name lies outside ``bioseg`` or does not exist in this version.
+    """
+    if isinstance(value, list):
+        return tuple(decode(item) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    rest = {key: decode(item) for key, item in value.items() if not key.startswith("$")}
+    if "$call" in value:
+        return Call(_resolve(value["$call"]), tuple(rest.items()))
+    if "$type" in value:
+        return _resolve(value["$type"])(**rest)
+    if "$function" in value:
+        return _resolve(value["$function"])
+    return rest
+
+
+def fingerprint(recipe: SegmentationRecipe) -> str:
+    """Twelve hexadecimal digits that change whenever anything in the recipe does."""
+    text = json.dumps(encode(recipe), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def override(recipe: R, setting: str) -> R:
+    """A new recipe with one value replaced.
+
+    Args:
+        recipe: A frozen dataclass.
+        setting: ``path=value``, the path's parts joined by dots, the value as JSON or plain text:
+            ``training.batch=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``.
+
+    Raises:
+        BiosegError: There is no such value, or it is not a number, text, truth value or tuple of these.
+    """
+    path, equals, text = setting.partition("=")
+    if not equals:
+        raise BiosegError(f"--set {setting}: no '='; write it as path=value, for example training.batch=8")
+    try:
+        value = decode(json.loads(text))
+    except json.JSONDecodeError:
+        value = text
+    return _replace(recipe, path.strip().split("."), value, setting)
+
+
+def _replace(whole: Any, path: list[str], value: Any, setting: str) -> Any:
+    name, deeper = path[0], path[1:]
+    if isinstance(whole, Call):
+        parts = dict(whole.arguments)
+        if not deeper:
+            return Call(whole.function, tuple({**parts, name: value}.items()))
+    else:
+        parts = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
+    if name not in parts:
+        raise BiosegError(f"--set {setting}: there is no '{name}' here; there are: {', '.join(sorted(parts))}")
+    old = parts[name]
+    if deeper:
+        if not isinstance(old, Call) and not dataclasses.is_dataclass(old):
+            raise BiosegError(f"--set {setting}: '{name}' is {old!r} and has no parts; leave out '.{'.'.join(deeper)}'")
+        new = _replace(old, deeper, value, setting)
+    else:
+        new = _checked(old, value, setting)
+    if isinstance(whole, Call):
+        return Call(whole.function, tuple({**parts, name: new}.items()))
+    return dataclasses.replace(whole, **{name: new})
+
+
+def _checked(old: Any, value: Any, setting: str) -> Any:
+    """``value`` in the kind of ``old``, or a refusal."""
+    if old is None:
+        return value
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, int | float | str | tuple) and (type(value) is type(old) or value is None):
+        return value
+    raise BiosegError(f"--set {setting}: the value now is {old!r}; give another of that kind")
+
+
+def _name(thing: Any) -> str:
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def _resolve(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    if module.split(".")[0] != "bioseg":
+        raise BiosegError(f"record names {name!r}, which is not part of bioseg; the file is foreign or was changed")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        raise BiosegError(f"record names {name!r}, which this version does not have; install the one that wrote it") from None
+
+
+def read_cases(recipe: SegmentationRecipe, folder: "Path") -> list[Case]:
+    """The recipe's cases in ``folder``.
+
+    Raises:
+        BiosegError: The folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise BiosegError(f"{folder}: no such folder; give the folder that holds the data with --data")
+    cases = recipe.list_cases(folder)
+    if not cases:
+        raise BiosegError(f"{folder}: no case found; `bioseg data check {folder}` says what lies there")
+    return cases

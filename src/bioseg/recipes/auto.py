@@ -1,0 +1,179 @@
+"""Any folder of pictures and masks: looks at the data, then chooses size, window, batch, epochs and says why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from skimage.measure import label
+
+from bioseg.data import cases as reading
+from bioseg.data import folders, prepare, splits
+from bioseg.data.augment import Augmentation, strong_intensity
+from bioseg.data.prepare import Preparation
+from bioseg.inference.postprocess import Postprocess
+from bioseg.models import pretrained_unet
+from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.training import losses, optimisers, schedules
+from bioseg.types import BiosegError, Case, call
+
+SAMPLE = 48
+"""So many cases, evenly spread, are looked at."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the sampled cases have in common.
+
+    Attributes:
+        shape: Median (rows, cols), px.
+        aspects: Smallest and largest cols / rows.
+        colour: Whether the colour channels of any picture differ.
+        lowest: Smallest value of any picture.
+        objects: Median number of 8-connected objects in a mask.
+        most_objects: Largest number of them, specks under 1 % of their mask left out.
+        object_share: Median share of the picture that one object covers.
+        foreground: Median share of the picture inside the mask.
+    """
+
+    shape: tuple[int, int]
+    aspects: tuple[float, float]
+    colour: bool
+    lowest: float
+    objects: float
+    most_objects: int
+    object_share: float
+    foreground: float
+
+
+def look_at(cases: Sequence[Case]) -> Facts:
+    """Open a sample of the cases.
+
+    Raises:
+        BiosegError: None of them can be used.
+    """
+    shapes, lows, counts, large, shares, inside, colour = [], [], [], [], [], [], False
+    reason = ""
+    for index in sorted(set(np.linspace(0, len(cases) - 1, min(SAMPLE, len(cases))).astype(int))):
+        try:
+            stored = reading.read_picture(cases[index])
+            mask = reading.read_mask(cases[index], stored.pixels.shape[:2])
+        except BiosegError as fault:
+            reason = str(fault)
+            continue
+        pixels = stored.pixels
+        shapes.append(pixels.shape[:2])
+        lows.append(float(pixels.min()) * stored.slope + stored.intercept)
+        colour |= pixels.ndim == 3 and bool((pixels[..., 0] != pixels[..., 1]).any())
+        areas = np.bincount(label(mask).ravel())[1:]
+        counts.append(len(areas))
+        large.append(int((areas > areas.sum() / 100).sum()))
+        shares += (areas / mask.size).tolist()
+        inside.append(float(mask.mean()))
+    if not shapes:
+        raise BiosegError(f"none of {len(cases)} cases can be used; the first: {reason}")
+    aspects = [cols / rows for rows, cols in shapes]
+    return Facts(
+        shape=(int(np.median([rows for rows, _ in shapes])), int(np.median([cols for _, cols in shapes]))),
+        aspects=(min(aspects), max(aspects)),
+        colour=colour,
+        lowest=min(lows),
+        objects=float(np.median(counts)),
+        most_objects=max(large),
+        object_share=float(np.median(shares)) if shares else 0.0,
+        foreground=float(np.median(inside)),
+    )
+
+
+def adapt(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
+    """Fit the recipe to the data and say what was chosen and why, a line each."""
+    facts = look_at(cases)
+    strong = torch.cuda.is_available()
+    preparation, reasons = _preparation(facts, largest=512 if strong else 256)
+    count = max(1, round(0.8 * len(cases)))
+    batch = max(1, min(16 if strong else 8, count // 4))
+    pixels = preparation.size_px[0] * preparation.size_px[1]
+    visits = (20_000 if strong else 3_000) * 256**2 / pixels
+    epochs = int(np.clip(visits / count, 10, 150))
+    free = facts.colour or facts.objects > 4
+    augmentation = strong_intensity(
+        Augmentation(
+            rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25),
+            flip_rows=0.5 * free, flip_cols=0.5 * free, quarter_turns=free,
+        )
+    )  # fmt: skip
+    few = facts.most_objects <= 2
+    postprocess = replace(recipe.postprocess, keep_largest=facts.most_objects if few else 0)
+    reasons += [
+        f"{epochs} epochs in batches of {batch}: about {visits:,.0f} picture visits suit {count} pictures "
+        f"{'on a GPU' if strong else 'without a GPU'}",
+        f"{'any' if free else 'upright'} orientation: "
+        f"{'colour or many objects a picture, as under a microscope' if free else 'grey pictures with few objects'}"
+        f" ({facts.objects:.0f} in the median picture)",
+        f"the {facts.most_objects} largest objects are kept: no mask has more"
+        if few
+        else f"all objects are kept: masks have up to {facts.most_objects} of some size",
+    ]
+    fitted = replace(
+        recipe,
+        preparation=preparation,
+        augmentation=augmentation,
+        postprocess=postprocess,
+        flips=free,
+        training=replace(recipe.training, batch=batch, validation_batch=batch, epochs=epochs),
+        adapt=None,
+    )
+    return fitted, reasons
+
+
+def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]:
+    """Grid and window."""
+    rows, cols = facts.shape
+    side = max(rows, cols)
+    area_px = facts.object_share * rows * cols * min(1.0, largest / side) ** 2
+    tiny = 0 < area_px < 60
+    limit = largest * 3 // 2 if tiny else largest
+    scale = min(1.0, limit / side)
+    varied = facts.aspects[1] / facts.aspects[0] > 1.1
+    size = (_multiple(side * scale),) * 2 if varied else (_multiple(rows * scale), _multiple(cols * scale))
+    hounsfield = facts.lowest <= -500
+    window = (
+        call(prepare.fixed_window, low=-1000.0, high=400.0) if hounsfield else call(prepare.percentile_window, low=1.0, high=99.0)
+    )
+    reasons = [
+        f"size {size[0]}×{size[1]}: the median picture is {rows}×{cols}, the largest side may be {limit}"
+        + (f" because objects are small ({area_px:.0f} px at {largest})" if tiny else ""),
+        f"{'letterboxed' if varied else 'stretched'}: width / height runs from {facts.aspects[0]:.2f} to {facts.aspects[1]:.2f}",
+        f"window −1000 … 400: values go down to {facts.lowest:.0f}, as Hounsfield units do"
+        if hounsfield
+        else "window: 1st to 99th percentile of each picture, whatever its scale",
+        "colour: the channels differ" if facts.colour else "grey",
+    ]
+    fit = "letterbox" if varied else "stretch"
+    return Preparation(size_px=size, channels=3 if facts.colour else 1, intensity=(window,), fit=fit), reasons
+
+
+def _multiple(side: float) -> int:
+    """The nearest multiple of 32 px, the deepest grid of the network, and at least one."""
+    return max(32, round(side / 32) * 32)
+
+
+RECIPE = SegmentationRecipe(
+    name="auto",
+    task="whatever the masks outline",
+    purpose="any folder, no options: chooses size, window, batch and epochs from the data",
+    list_cases=call(folders.list_cases),
+    split=call(splits.by_patient, validation=0.2, seed=0),
+    fold=call(splits.grouped_k_fold, seed=0),
+    preparation=Preparation(size_px=(256, 256)),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    training=Training(
+        loss=call(losses.cross_entropy_and_dice),
+        optimiser=call(optimisers.adamw, weight_decay=1e-4),
+        schedule=call(schedules.one_cycle),
+        rate=1e-3,
+        encoder_rate=3e-4,
+    ),
+    postprocess=Postprocess(),
+    adapt=adapt,
+)

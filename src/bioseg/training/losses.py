@@ -1,0 +1,46 @@
+"""Losses: (logits [N, 1, rows, cols], truth of the same shape, 0 or 1) → scalar to be made small.
+
+All are computed in float32 whatever the network's precision. A loss "over the batch" sums over every pixel of the
+batch before it divides, as the reference systems do.
+"""
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def binary_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean over pixels of −log p(truth)."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), truth)
+
+
+def soft_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """1 − Dice over the batch: 1 − (2 Σpt + s) / (Σp + Σt + s)."""
+    return 1 - _dice(logits, truth, smoothing)
+
+
+def soft_iou(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """1 − IoU over the batch: 1 − (Σpt + s) / (Σp + Σt − Σpt + s)."""
+    probability = logits.float().sigmoid()
+    overlap = (probability * truth).sum()
+    return 1 - (overlap + smoothing) / (probability.sum() + truth.sum() - overlap + smoothing)
+
+
+def cross_entropy_and_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """Binary cross-entropy + (1 − Dice)."""
+    return binary_cross_entropy(logits, truth) + soft_dice(logits, truth, smoothing=smoothing)
+
+
+def cross_entropy_and_log_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """Binary cross-entropy − log(Dice)."""
+    return binary_cross_entropy(logits, truth) - _dice(logits, truth, smoothing).log()
+
+
+def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """½ binary cross-entropy + ½ (1 − IoU), as for the pneumonia boxes."""
+    return (binary_cross_entropy(logits, truth) + soft_iou(logits, truth, smoothing=smoothing)) / 2
+
+
+def _dice(logits: Tensor, truth: Tensor, smoothing: float) -> Tensor:
+    probability = logits.float().sigmoid()
+    overlap = (probability * truth).sum()
+    return (2 * overlap + smoothing) / (probability.sum() + truth.sum() + smoothing)

@@ -1,0 +1,79 @@
+"""Rate schedules: (moment) → factor on the learning rate. Pure: a resumed run follows from its own history."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands.
+
+    Attributes:
+        epoch: Epochs done, fractional within one, from 0.
+        epochs: At most so many.
+        validation_losses: One a finished epoch.
+    """
+
+    epoch: float
+    epochs: int
+    validation_losses: Sequence[float] = ()
+
+
+def constant(moment: Moment) -> float:
+    """Always 1."""
+    return 1.0
+
+
+def decay_after(moment: Moment, *, start: int = 20, factor: float = 0.1) -> float:
+    """1 up to epoch ``start``, then ``factor`` to the power of the epochs since (the CT study's rate)."""
+    return float(factor ** max(0, math.floor(moment.epoch) - start))
+
+
+def cosine(moment: Moment, *, length: int = 25) -> float:
+    """(cos(π epoch / length) + 1) / 2, stepping once an epoch (the pneumonia study's rate)."""
+    return (math.cos(math.pi * math.floor(moment.epoch) / length) + 1) / 2
+
+
+def plateau(
+    moment: Moment, *, factor: float = 0.5, patience: int = 15, min_delta: float = 1e-4, cooldown: int = 2,
+    floor: float = 1e-3,
+) -> float:  # fmt: skip
+    """Times ``factor`` after ``patience`` epochs whose validation loss was not lower than the best by ``min_delta``.
+
+    After each cut ``cooldown`` epochs are not counted; the factor never falls below ``floor``.
+    """
+    scale, best, waited, cooling = 1.0, math.inf, 0, 0
+    for loss in moment.validation_losses:
+        if cooling:
+            cooling, waited = cooling - 1, 0
+        if loss < best - min_delta:
+            best, waited = loss, 0
+        elif not cooling:
+            waited += 1
+            if waited >= patience:
+                scale, cooling, waited = max(scale * factor, floor), cooldown, 0
+    return scale
+
+
+def one_cycle(moment: Moment, *, rise: float = 0.2, start: float = 0.04, end: float = 1e-4) -> float:
+    """Half a cosine up from ``start`` during the first ``rise`` of the training, half a cosine down to ``end``.
+
+    Source: Smith & Topin 2019, with the cosine arms that PyTorch uses.
+    """
+    done = min(moment.epoch / moment.epochs, 1.0)
+    if done < rise:
+        return _half_cosine(start, 1.0, done / rise)
+    return _half_cosine(1.0, end, (done - rise) / (1 - rise))
+
+
+def patience_exhausted(validation_losses: Sequence[float], *, patience: int | None, min_delta: float = 0.0) -> bool:
+    """Whether the last ``patience`` epochs brought no validation loss lower than before them by ``min_delta``."""
+    best, waited = math.inf, 0
+    for loss in validation_losses:
+        best, waited = (loss, 0) if loss < best - min_delta else (best, waited + 1)
+    return patience is not None and waited >= patience
+
+
+def _half_cosine(first: float, last: float, share: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

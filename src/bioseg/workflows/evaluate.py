@@ -1,0 +1,44 @@
+"""Score a model on a folder it may never have seen."""
+
+from pathlib import Path
+from typing import Any
+
+from bioseg import files
+from bioseg.data import folders
+from bioseg.inference.predictor import Predictor, read_record
+from bioseg.recipe import SegmentationRecipe, read_cases
+from bioseg.reports.page import write_report
+from bioseg.types import BiosegError, Case, Problem
+from bioseg.workflows.judge import judge
+from bioseg.workflows.train import Tell
+
+
+def evaluate(model: Path, data: Path, out: Path, *, device: str = "auto", tell: Tell) -> tuple[dict[str, Any], list[Problem]]:
+    """Write ``scores.csv``, ``summary.json``, ``figures/`` and ``report.html`` for ``model`` on ``data``.
+
+    Returns:
+        The summary, and the cases that could not be judged.
+
+    Raises:
+        BiosegError: ``out`` is the model's own folder, or ``data`` holds no picture with a mask.
+    """
+    if out.resolve() == model.resolve():
+        raise BiosegError(f"--out {out}: is the model itself, whose scores would be lost; choose another folder")
+    predictor = Predictor.open(model, device)
+    cases = [case for case in _cases(predictor.recipe, data) if case.has_truth]
+    if not cases:
+        raise BiosegError(f"{data}: no picture with a mask; `bioseg predict` outlines pictures without")
+    result, problems = judge(lambda case: predictor, cases, out, progress=lambda done, total: tell("judging", done, total, ""))
+    files.write_json(out / "record.json", {**read_record(model), "judged_on": data.resolve().name, "model": str(model)})
+    write_report([out])
+    return result, problems
+
+
+def _cases(recipe: SegmentationRecipe, data: Path) -> list[Case]:
+    """The data in the layout the model was trained on, else in whatever layout it has."""
+    try:
+        return read_cases(recipe, data)
+    except BiosegError:
+        if not data.is_dir():
+            raise
+        return folders.list_cases(data)

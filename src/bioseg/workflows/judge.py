@@ -1,0 +1,102 @@
+"""Score a model on cases: ``scores.csv``, ``summary.json`` and figures, in a folder."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bioseg import files
+from bioseg.data import cases as reading
+from bioseg.data import prepare
+from bioseg.evaluation import summary
+from bioseg.inference.postprocess import apply
+from bioseg.inference.predictor import Predictor
+from bioseg.reports import figures
+from bioseg.types import BiosegError, Case, Mask, Picture, Problem
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One judged case, on the grid it is judged on.
+
+    Attributes:
+        case: Which.
+        picture: [rows, cols] or [rows, cols, 3] in [0, 1].
+        truth: [rows, cols].
+        predicted: [rows, cols].
+        spacing_mm: Of that grid; None if unknown.
+    """
+
+    case: Case
+    picture: Picture
+    truth: Mask
+    predicted: Mask
+    spacing_mm: tuple[float, float] | None
+
+
+def look(predictor: Predictor, case: Case) -> Look:
+    """Read, prepare and predict one case.
+
+    Raises:
+        BiosegError: Its picture or mask cannot be used.
+    """
+    how = predictor.recipe.preparation
+    stored = reading.read_picture(case)
+    if predictor.recipe.judged_on == "prepared":
+        picture, placement = prepare.prepare_picture(stored, how)
+        truth = prepare.prepare_case_mask(case, placement, how)
+        predicted = apply(predictor.predict_prepared(picture[None])[0], predictor.recipe.postprocess)
+        shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+        return Look(case, shown, truth, predicted, None)
+    truth = reading.read_mask(case, stored.pixels.shape[:2])
+    return Look(case, prepare.to_unit(stored, how), truth, predictor.predict(stored).mask, stored.spacing_mm)
+
+
+def judge(
+    predictor_of: Callable[[Case], Predictor], cases: Sequence[Case], out: Path, *, progress: Progress = lambda done, total: None
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Score every case and write ``scores.csv``, ``summary.json`` and ``figures/``.
+
+    Args:
+        predictor_of: The model to use for a case; in cross-validation the fold that has not seen it.
+        cases: With truth.
+        out: Folder to write to.
+        progress: Told (done, total).
+
+    Returns:
+        The summary, and the cases that could not be judged.
+
+    Raises:
+        BiosegError: None of the cases could be judged.
+    """
+    rows, problems = [], []
+    for done, case in enumerate(cases, 1):
+        try:
+            rows.append(_row(look(predictor_of(case), case), predictor_of(case)))
+        except BiosegError as fault:
+            problems.append(Problem(case.picture, str(fault)))
+        progress(done, len(cases))
+    if not rows:
+        raise BiosegError(f"{out}: none of {len(cases)} cases could be judged; the first: {problems[0].reason}")
+    summary.write_csv(rows, out / "scores.csv")
+    result = summary.summarise(rows)
+    files.write_json(out / "summary.json", result)
+    _draw(rows, {case.id: case for case in cases}, predictor_of, out / "figures")
+    return result, problems
+
+
+def _row(seen: Look, predictor: Predictor) -> summary.Row:
+    scores = summary.score_case(seen.predicted, seen.truth, spacing_mm=seen.spacing_mm)
+    if predictor.recipe.reference_scores:
+        scores |= predictor.recipe.reference_scores(seen.predicted, seen.truth)
+    return summary.Row(seen.case.id, seen.case.patient, seen.case.source, scores)
+
+
+def _draw(rows: Iterable[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path) -> None:
+    """Figures of the cases chosen by their Dice; the few that are shown are predicted again."""
+    ranked = sorted((row for row in rows if row.scores["dice"] == row.scores["dice"]), key=lambda row: row.scores["dice"])
+
+    def looks(chosen: Sequence[summary.Row]) -> list[tuple[Look, float]]:
+        return [(look(predictor_of(cases[row.case]), cases[row.case]), row.scores["dice"]) for row in chosen]

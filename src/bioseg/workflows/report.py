@@ -1,0 +1,21 @@
+"""The page of one run, or of several side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bioseg.inference.predictor import read_record
+from bioseg.reports.page import write_report
+from bioseg.types import BiosegError
+
+
+def report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page and say where it is.
+
+    Raises:
+        BiosegError: A folder is not a run, or a run has no scores yet.
+    """
+    for run in runs:
+        read_record(run)
+        if not (run / "summary.json").exists():
+            raise BiosegError(f"{run}: has no scores yet; finish it with `bioseg train … --resume`")
+    return write_report(runs, out)

@@ -1,0 +1,205 @@
+"""Train a recipe on a folder: split, fit (each fold), judge what was held out, report."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioseg import files
+from bioseg.data import splits
+from bioseg.data.dataset import load
+from bioseg.inference import device as devices
+from bioseg.inference.predictor import Predictor
+from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, read_cases
+from bioseg.reports.page import write_report
+from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.training.run import Run
+from bioseg.types import BiosegError, Case, Problem
+from bioseg.workflows.judge import judge
+
+Tell = Callable[[str, int, int, str], None]
+"""(what is being done, so many done, of so many, how it stands)."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What ``bioseg train`` was asked for.
+
+    Attributes:
+        recipe: Before it looked at the data.
+        data: Folder of pictures and masks.
+        out: Run folder to write.
+        folds: 0: the recipe's one split.
+        settings: ``path=value`` each; they win over what a recipe chooses from the data.
+        resume: Go on with the run that lies in ``out``.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        command: As it was typed, for the record.
+    """
+
+    recipe: SegmentationRecipe
+    data: Path
+    out: Path
+    folds: int = 0
+    settings: tuple[str, ...] = ()
+    resume: bool = False
+    device: str = "auto"
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        summary: Scores of the held out cases; with folds, each scored by the fold that had not seen it.
+        test: Scores of the recipe's test part by the run (all folds together); None where it has none.
+        problems: Cases that were left out.
+        report: The page to read.
+    """
+
+    summary: dict[str, Any]
+    test: dict[str, Any] | None
+    report: Path
+    problems: list[Problem] = field(default_factory=list)
+
+
+def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
+    """Carry out ``order``.
+
+    Args:
+        order: What to train on what.
+        tell: Hears how each long part of the work stands.
+        say: Hears the lines a person should read.
+
+    Raises:
+        BiosegError: There is too little data, the run folder is taken, or the order contradicts itself.
+    """
+    device = devices.choose(order.device)
+    cases = [case for case in read_cases(order.recipe, order.data) if case.has_truth]
+    recipe = order.recipe
+    reasons: list[str] = []
+    if recipe.adapt:
+        recipe, reasons = recipe.adapt(recipe, cases)
+    for setting in order.settings:
+        recipe = override(recipe, setting)
+    for reason in reasons:
+        say(reason)
+
+    whole = recipe.split(cases)
+    pool = (*whole.train, *whole.validation)
+    samples = load(pool, recipe.preparation, progress=lambda done, total: tell("reading", done, total, ""))
+    problems = list(samples.problems)
+    usable = {case.id: index for index, case in enumerate(samples.cases)}
+    parts = recipe.fold(list(samples.cases), folds=order.folds) if order.folds else [_keep(whole, usable)]
+    for split in parts:
+        _check_size(split, order.data)
+
+    record = _record(order, recipe, parts, whole.test, device, reasons)
+    held_out: dict[str, Path] = {}
+    for index, split in enumerate(parts):
+        folder = order.out / f"fold-{index}" if order.folds else order.out
+        own = {**record, "folds": 0, "split": splits.checksum(split), "parts": _ids(split)}
+        run = Run(folder, own, seed=recipe.training.seed, device=device, resume=order.resume)
+        name = f"fold {index + 1}/{order.folds}" if order.folds else "training"
+        subset = [samples.select([usable[case.id] for case in part]) for part in (split.train, split.validation)]
+        fit_segmenter(run, recipe, subset[0], subset[1], _watch(name, recipe, tell, say))
+        held_out |= {case.id: folder for case in split.validation}
+    if order.folds:
+        files.write_json(order.out / "record.json", record)
+
+    opened = {folder: Predictor.open(folder, str(device)) for folder in set(held_out.values())}
+    validation = [case for case in pool if case.id in held_out]
+    result, faults = judge(
+        lambda case: opened[held_out[case.id]], validation, order.out, progress=lambda d, n: tell("judging", d, n, "")
+    )
+    problems += faults
+    test = None
+    if whole.test:
+        ensemble = Predictor.open(order.out, str(device))
+        test, faults = judge(lambda case: ensemble, whole.test, order.out / "test", progress=lambda d, n: tell("testing", d, n, ""))
+        problems += faults
+    return Outcome(result, test, write_report([order.out]), problems)
+
+
+def _watch(name: str, recipe: SegmentationRecipe, tell: Tell, say: Callable[[str], None]) -> Watch:
+    epochs, scores = recipe.training.epochs, [""]
+
+    def step(epoch: int, done: int, total: int, loss: float) -> None:
+        tell(name, epoch * total + done, epochs * total, f"epoch {epoch + 1}/{epochs} · loss {loss:.4f}{scores[0]}")
+
+    def finished(row: dict[str, Any]) -> None:
+        scores[0] = f" · validation Dice {row['dice']:.4f}"
+        best = " · best so far" if row["best"] else ""
+        say(
+            f"{name}: epoch {row['epoch']:>3}/{epochs} · loss {row['loss']:.4f} · validation loss {row['validation_loss']:.4f}"
+            f" Dice {row['dice']:.4f} IoU {row['iou']:.4f} · {row['seconds']:.1f} s{best}"
+        )
+
+    return Watch(step, finished)
+
+
+def _keep(split: splits.Split, usable: dict[str, int]) -> splits.Split:
+    """The split without the cases that could not be read."""
+    kept = [tuple(case for case in part if case.id in usable) for part in (split.train, split.validation)]
+    return splits.Split(kept[0], kept[1], split.test)
+
+
+def _check_size(split: splits.Split, data: Path) -> None:
+    if not split.train or not split.validation:
+        raise BiosegError(
+            f"{data}: {len(split.train)} usable cases to learn from and {len(split.validation)} to validate on; "
+            "at least one of each is needed: add pictures with masks"
+        )
+
+
+def _ids(split: splits.Split) -> dict[str, list[str]]:
+    return {name: [case.id for case in getattr(split, name)] for name in ("train", "validation", "test")}
+
+
+def _record(
+    order: Order, recipe: SegmentationRecipe, parts: Sequence[splits.Split], test: Sequence[Case], device: torch.device,
+    reasons: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    """All that made the run, for people and for opening it again."""
+    return {
+        "format": 1,
+        "recipe": encode(recipe),
+        "name": recipe.name,
+        "fingerprint": fingerprint(recipe),
+        "reasons": reasons,
+        "folds": order.folds,
+        "split": ",".join(splits.checksum(split) for split in parts),
+        "parts": _ids(parts[0]) if len(parts) == 1 else {"test": [case.id for case in test]},
+        "patients": len({case.patient for split in parts for case in (*split.train, *split.validation)}),
+        "data": order.data.resolve().name,
+        "command": order.command,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": _describe(device),
+        "threads": torch.get_num_threads(),
+        "seed": recipe.training.seed,
+        "versions": {name: metadata.version(name) for name in ("bioseg", "torch", "numpy")} | {"python": platform.python_version()},
+        "git_commit": _commit(),
+    }
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    """The commit of the source tree bioseg runs from; None for an installed package."""
+    try:
+        folder = Path(__file__).parent
+        done = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

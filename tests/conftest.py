@@ -1,0 +1,62 @@
+"""Shared fixtures: real archives where they are, phantoms everywhere."""
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+ARCHIVES = Path(os.environ.get("BIOSEG_ARCHIVES", Path(__file__).parents[2] / "shared" / "data"))
+FILES = {
+    "montgomery": "cxr/montgomery.zip",
+    "jsrt": "cxr/jsrt.zip",
+    "shenzhen": "cxr/shenzhen.zip",
+    "stage1_train": "nuclei/stage1_train.zip",
+    "finding-lungs": "ct-lungs/finding-lungs-in-ct-data.tar.xz",
+    "lv_deeplearning": "cardiac-lv/lv_deeplearning.zip",
+    "sunnybrook-dicom": "cardiac-lv/sunnybrook-dicom.zip",
+    "sunnybrook-png": "cardiac-lv/sunnybrook-png.zip",
+    "opacity": "pneumonia/opacity.zip",
+    "rsna-sample": "pneumonia/rsna-sample.zip",
+    "rsna-labels": "pneumonia/rsna-labels.zip",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on real data run where the archives are; elsewhere they are skipped by name, not in silence."""
+    if not ARCHIVES.is_dir():
+        absent = pytest.mark.skip(reason=f"no archives at {ARCHIVES}; set BIOSEG_ARCHIVES")
+        for item in items:
+            if "data" in item.keywords:
+                item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpack an archive once a session; the folder holds what the archive holds."""
+    done: dict[str, Path] = {}
+
+    def unpacked(name: str) -> Path:
+        if name not in done:
+            folder = tmp_path_factory.mktemp(name)
+            source = ARCHIVES / FILES[name]
+            if source.suffix == ".zip":
+                zipfile.ZipFile(source).extractall(folder)
+            else:
+                tarfile.open(source).extractall(folder, filter="data")
+            done[name] = folder
+        return done[name]
+
+    return unpacked
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reads or writes the user's prepared cache."""
+    monkeypatch.setenv("BIOSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
