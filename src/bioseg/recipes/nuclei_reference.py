@@ -16,7 +16,11 @@ RECIPE = SegmentationRecipe(
     split=call(splits.ordered_tail, test=2, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(
-        size_px=(128, 128), channels=3, intensity=(call(prepare.fixed_window, low=0, high=255),), unite="after"
+        size_px=(128, 128),
+        channels=3,
+        intensity=(call(prepare.fixed_window, low=0, high=255),),
+        mask_threshold=0.0,  # the study unites resized masks without a threshold: whatever a nucleus touches is inside
+        unite="after",
     ),
     network=call(unet.nuclei_unet, in_channels=3),
     training=Training(

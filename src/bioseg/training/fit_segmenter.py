@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bioseg.data import augment
-from bioseg.data.dataset import InMemory, Streamed
+from bioseg.data.dataset import Samples
 from bioseg.evaluation import overlap
 from bioseg.inference import ensemble
 from bioseg.inference.device import autocast, memory_format
@@ -19,8 +19,6 @@ from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.training.run import Run
 from bioseg.training.schedules import Moment, patience_exhausted
 from bioseg.types import BiosegError
-
-Samples = InMemory | Streamed
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from bioseg import files
 from bioseg.data import cases as reading
 from bioseg.data import prepare
+from bioseg.data.dataset import prepare_truth
 from bioseg.evaluation import summary
 from bioseg.inference.postprocess import apply
 from bioseg.inference.predictor import Predictor
@@ -46,7 +47,7 @@ def look(predictor: Predictor, case: Case) -> Look:
     stored = reading.read_picture(case)
     if predictor.recipe.judged_on == "prepared":
         picture, placement = prepare.prepare_picture(stored, how)
-        truth = prepare.prepare_case_mask(case, placement, how)
+        truth = prepare_truth(case, placement, how)
         predicted = apply(predictor.predict_prepared(picture[None])[0], predictor.recipe.postprocess)
         shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
         return Look(case, shown, truth, predicted, None)

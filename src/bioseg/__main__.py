@@ -1,0 +1,5 @@
+"""``python -m bioseg`` is ``bioseg``."""
+
+from bioseg.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""Data Science Bowl 2018: ``<id>/images/<id>.png`` and one PNG a nucleus in ``<id>/masks/``."""
+
+from pathlib import Path
+
+from bioseg.types import BiosegError, Case
+
+
+def list_cases(folder: Path) -> list[Case]:
+    """Every id is its own patient; each mask is one nucleus.
+
+    Raises:
+        BiosegError: Neither ``folder`` nor ``folder/stage1_train`` has that layout.
+    """
+    for root in (folder, folder / "stage1_train"):
+        pictures = sorted(root.glob("*/images/*.png"))
+        if pictures:
+            return [
+                Case(
+                    id=picture.stem,
+                    patient=picture.stem,
+                    picture=picture,
+                    masks=tuple(sorted((picture.parent.parent / "masks").glob("*.png"))),
+                    source="DSB 2018",
+                )
+                for picture in pictures
+            ]
+    raise BiosegError(f"{folder}: no <id>/images/<id>.png here; give the unpacked stage1_train folder")

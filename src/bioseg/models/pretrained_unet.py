@@ -1,0 +1,64 @@
+"""A plain U-Net on an ImageNet encoder: the default network of our own recipes."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bioseg.models.blocks import fit_to_multiple
+from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
+
+
+class PretrainedUNet(nn.Module):
+    """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size.
+
+    Grey pictures are repeated to three channels; the encoder's own normalisation happens inside.
+    """
+
+    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...]) -> None:
+        """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``."""
+        super().__init__()
+        spec = SPECS[encoder.name]
+        self.encoder = encoder
+        self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
+        *beside, bottom = encoder.taps
+        inside = [bottom, *widths[:-1]]
+        skips = [*reversed(beside), 0]
+        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(inside, skips, widths, strict=True))
+        self.head = nn.Conv2d(widths[-1], 1, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of the pictures' size."""
+        x = fit_to_multiple(pictures, 32).expand(-1, 3, -1, -1)
+        *beside, x = self.encoder((x - self.mean) / self.deviation)
+        for level in self.decoder:
+            x = functional.interpolate(x, scale_factor=2.0)
+            x = level(torch.cat([x, beside.pop()], dim=1) if beside else x)
+        logits: Tensor = self.head(x)
+        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+
+
+def pretrained_unet(
+    encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True
+) -> PretrainedUNet:
+    """Build one.
+
+    Args:
+        encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
+        widths: Channels of the five decoder levels.
+        imagenet: Start the encoder from its ImageNet weights.
+
+    Raises:
+        BiosegError: There is no such encoder, or its weights are not installed.
+    """
+    network = EfficientNet(encoder)
+    if imagenet:
+        load_imagenet(network)
+    return PretrainedUNet(network, widths)
+
+
+def _double(inside: int, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a in (inside, width):
+        layers += [nn.Conv2d(a, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,150 @@
+"""The four U-Nets of the reference systems, from one module.
+
+A U-Net (Ronneberger et al. 2015) goes down: convolutions, then half the size; and up: twice the size, the encoder's
+output of that size put beside it, convolutions. Specifications say what differs between the four.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bioseg.models.blocks import Initialise, conv, fit_to_multiple, he_normal, transposed_conv
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the picture.
+
+    Attributes:
+        width: Channels.
+        convs: 3×3 convolutions, each with ReLU.
+        dropout: Between the first and the second.
+    """
+
+    width: int
+    convs: int = 2
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class UNetSpec:
+    """What a U-Net is made of.
+
+    Attributes:
+        down: Encoder levels from the full size; the last is the bottom.
+        up: Decoder levels from the smallest: the convolutions after joining the encoder's output.
+        rise: How sizes double: a transposed 2×2 convolution, or nearest neighbour followed by ``lift``.
+        lift: Kernels of the convolutions, each with ReLU, between doubling and joining.
+        head_kernel: Of the last convolution.
+        head_dropout: Before it.
+        initialise: Of the 3×3 convolutions.
+    """
+
+    down: tuple[Level, ...]
+    up: tuple[Level, ...]
+    rise: Literal["transposed", "nearest"]
+    lift: tuple[int, ...] = ()
+    head_kernel: int = 1
+    head_dropout: float = 0.0
+    initialise: Initialise = nn.init.xavier_uniform_
+
+
+class UNet(nn.Module):
+    """[N, in_channels, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size."""
+
+    def __init__(self, spec: UNetSpec, in_channels: int) -> None:
+        """Build it with fresh weights."""
+        super().__init__()
+        self.spec = spec
+        widths = [in_channels, *(level.width for level in spec.down)]
+        self.down = nn.ModuleList(_convs(a, level, spec) for a, level in zip(widths, spec.down, strict=False))
+        self.rise, self.up = nn.ModuleList(), nn.ModuleList()
+        below = widths[-1]
+        for level, beside in zip(spec.up, reversed(spec.down[:-1]), strict=True):
+            self.rise.append(_rise(below, level.width, spec))
+            self.up.append(_convs(level.width + beside.width, level, spec))
+            below = level.width
+        self.head = nn.Sequential(nn.Dropout(spec.head_dropout), conv(below, 1, spec.head_kernel))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of the pictures' size; a side that is no multiple of the deepest step is padded inside and cut again."""
+        x = fit_to_multiple(pictures, 2 ** len(self.up))
+        beside = []
+        for level in self.down[:-1]:
+            x = level(x)
+            beside.append(x)
+            x = functional.max_pool2d(x, 2)
+        x = self.down[-1](x)
+        for rise, level in zip(self.rise, self.up, strict=True):
+            x = level(torch.cat([rise(x), beside.pop()], dim=1))
+        logits: Tensor = self.head(x)
+        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+
+
+def _convs(inside: int, level: Level, spec: UNetSpec) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for index, (a, b) in enumerate(pairwise([inside, *[level.width] * level.convs])):
+        if index == 1 and level.dropout:
+            layers.append(nn.Dropout(level.dropout))
+        layers += [conv(a, b, initialise=spec.initialise), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _rise(inside: int, outside: int, spec: UNetSpec) -> nn.Module:
+    if spec.rise == "transposed":
+        return transposed_conv(inside, outside, 2)
+    layers: list[nn.Module] = [nn.Upsample(scale_factor=2)]
+    for a, kernel in zip([inside, *[outside] * len(spec.lift)], spec.lift, strict=False):
+        layers += [conv(a, outside, kernel), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+CXR = UNetSpec(
+    down=(Level(32), Level(64), Level(64), Level(128), Level(256, convs=1)),
+    up=(Level(256, convs=1), Level(256, convs=1), Level(128, convs=1), Level(64, convs=1)),
+    rise="nearest",
+    lift=(3, 3),
+    head_kernel=3,
+)
+CT = UNetSpec(
+    down=(Level(64, convs=1), Level(128, convs=1), Level(256, convs=1)),
+    up=(Level(128, convs=1), Level(64, convs=1)),
+    rise="nearest",
+    lift=(2,),
+    head_dropout=0.5,
+)
+LV = UNetSpec(
+    down=(Level(32), Level(64), Level(128), Level(256), Level(512)),
+    up=(Level(256), Level(128), Level(64), Level(32)),
+    rise="transposed",
+)
+NUCLEI = UNetSpec(
+    down=(Level(16, 2, 0.1), Level(32, 2, 0.1), Level(64, 2, 0.2), Level(128, 2, 0.2), Level(256, 2, 0.3)),
+    up=(Level(128, 2, 0.2), Level(64, 2, 0.2), Level(32, 2, 0.1), Level(16, 2, 0.1)),
+    rise="transposed",
+    initialise=he_normal,
+)
+
+
+def cxr_unet(in_channels: int = 1) -> UNet:
+    """Lungs in chest X-rays: 5,468,897 parameters with one channel."""
+    return UNet(CXR, in_channels)
+
+
+def ct_unet(in_channels: int = 1) -> UNet:
+    """Lungs in CT slices: 902,593 parameters with one channel."""
+    return UNet(CT, in_channels)
+
+
+def lv_unet(in_channels: int = 1) -> UNet:
+    """Left ventricle in cardiac MR: 7,759,521 parameters with one channel."""
+    return UNet(LV, in_channels)
+
+
+def nuclei_unet(in_channels: int = 3) -> UNet:
+    """Cell nuclei: 1,941,105 parameters with three channels."""
+    return UNet(NUCLEI, in_channels)

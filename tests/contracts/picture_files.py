@@ -1,0 +1,194 @@
+"""Files of every kind a reader knows, written here, with what they hold."""
+
+import io
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pydicom
+import tifffile
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless, SecondaryCaptureImageStorage
+
+from bioseg.types import Array, RawFormat
+
+ROWS, COLS = 23, 37
+RNG = np.random.default_rng(4)
+BYTES = RNG.integers(0, 256, (ROWS, COLS, 4), dtype=np.uint8)
+GREY, RGB, RGBA = BYTES[..., 0], BYTES[..., :3], BYTES
+WORDS = RNG.integers(0, 65536, (ROWS, COLS), dtype=np.uint16)
+TWELVE = WORDS >> 4
+SIGNED = RNG.integers(-1024, 3000, (ROWS, COLS), dtype=np.int16)
+FLOAT = RNG.normal(size=(ROWS, COLS)).astype(np.float32)
+BITS = (GREY > 127).astype(np.uint8)
+SMOOTH = np.add.outer(np.arange(ROWS) * 4, np.arange(COLS) * 3).astype(np.uint8)  # which a JPEG keeps
+RAMP = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], axis=-1)
+PALETTE = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
+RAW = RawFormat((ROWS, COLS), ">u2", white=4095, inverted=True)
+
+
+def pillow(array: Array, **how: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, **how)
+    return file.getvalue()
+
+
+def jpeg(array: Array, **how: Any) -> bytes:
+    return pillow(array, format="JPEG", quality=98, subsampling=0, **how)
+
+
+def palette(format: str, **how: Any) -> bytes:
+    image = Image.fromarray(GREY, "L")
+    image.putpalette(PALETTE.tobytes())
+    file = io.BytesIO()
+    image.save(file, format, **how)
+    return file.getvalue()
+
+
+def tiff(array: Array, **how: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **how)
+    return file.getvalue()
+
+
+def dicom(
+    array: Array | None,
+    syntax: UID = ExplicitVRLittleEndian,
+    payload: bytes | None = None,
+    preamble: bool = True,
+    **tags: Any,
+) -> bytes:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        syntax,
+        SecondaryCaptureImageStorage,
+        UID("1.2.3"),
+    )
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = SecondaryCaptureImageStorage, "1.2.3", "CR"
+    if array is not None:
+        bits = 8 * array.dtype.itemsize
+        dataset.Rows, dataset.Columns = array.shape[:2]
+        dataset.SamplesPerPixel = 1 if array.ndim == 2 else 3
+        dataset.PhotometricInterpretation = "MONOCHROME2" if array.ndim == 2 else "RGB"
+        if array.ndim == 3:
+            dataset.PlanarConfiguration = 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+        dataset.PixelRepresentation = int(array.dtype.kind == "i")
+        data = array.tobytes() if payload is None else encapsulate([payload])
+        dataset.PixelData = data + b"\0" * (len(data) % 2)
+        dataset["PixelData"].VR = "OB" if payload is not None or bits == 8 else "OW"
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    file = io.BytesIO()
+    if preamble:
+        dataset.save_as(file, enforce_file_format=True)
+    else:
+        plain = pydicom.Dataset({element.tag: element for element in dataset})
+        plain.save_as(file, implicit_vr=True, little_endian=True)
+    return file.getvalue()
+
+
+def rle() -> bytes:
+    dataset = pydicom.dcmread(io.BytesIO(dicom(WORDS)))
+    dataset.compress(RLELossless)
+    file = io.BytesIO()
+    dataset.save_as(file)
+    return file.getvalue()
+
+
+def png_bomb() -> bytes:
+    """A PNG of 20,000×20,000 zeros in a few kilobytes."""
+    head = (20_000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    packer = zlib.compressobj()
+    data = b"".join(packer.compress(bytes(2501)) for _ in range(20_000)) + packer.flush()
+    chunks = [(b"IHDR", head), (b"IDAT", data), (b"IEND", b"")]
+    packed = [
+        len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big") for name, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A file, and what its reader must say of it."""
+
+    suffix: str
+    data: bytes
+    expected: Array
+    white: float | None = 255
+    tolerance: float = 0
+    spacing_mm: tuple[float, float] | None = None
+    inverted: bool = False
+    rescale: tuple[float, float] = (1.0, 0.0)
+    raw: RawFormat | None = None
+    described: bool = True  # by its first bytes, whatever its name
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # "turn me a quarter clockwise"
+SEE_THROUGH = np.dstack([PALETTE[GREY], np.where(GREY == 7, 0, 255).astype(np.uint8)])
+KINDS = {
+    "PNG 1-bit": Kind(".png", pillow(BITS.astype(bool), format="PNG"), BITS, white=1),
+    "PNG 8-bit grey": Kind(".png", pillow(GREY, format="PNG"), GREY),
+    "PNG 16-bit grey": Kind(".png", pillow(WORDS, format="PNG"), WORDS, white=65535),
+    "PNG RGB": Kind(".PNG", pillow(RGB, format="PNG"), RGB),
+    "PNG RGBA": Kind(".png", pillow(RGBA, format="PNG"), RGBA),
+    "PNG grey with alpha": Kind(".png", pillow(RGBA[..., :2], format="PNG"), RGBA[..., [0, 0, 0, 1]]),
+    "PNG palette": Kind(".png", palette("PNG"), PALETTE[GREY]),
+    "PNG palette, one colour clear": Kind(".png", palette("PNG", transparency=7), SEE_THROUGH),
+    "JPEG grey": Kind(".jpg", jpeg(SMOOTH), SMOOTH, tolerance=3),
+    "JPEG colour": Kind(".jpeg", jpeg(RAMP), RAMP, tolerance=8),
+    "JPEG turned": Kind(".jpg", jpeg(np.rot90(SMOOTH).copy(), exif=EXIF), SMOOTH, tolerance=3),
+    "GIF": Kind(".gif", palette("GIF"), PALETTE[GREY]),
+    "GIF moving": Kind(".gif", palette("GIF", save_all=True, append_images=[Image.fromarray(SMOOTH)]), PALETTE[GREY]),
+    "BMP": Kind(".bmp", pillow(RGB, format="BMP"), RGB),
+    "TIFF 1-bit": Kind(".tif", tiff(BITS.astype(bool), photometric="minisblack"), BITS, white=1),
+    "TIFF 8-bit": Kind(".tif", tiff(GREY), GREY),
+    "TIFF 16-bit": Kind(".tiff", tiff(WORDS), WORDS, white=65535),
+    "TIFF big-endian": Kind(".tif", tiff(WORDS.astype(">u2"), byteorder=">"), WORDS, white=65535),
+    "TIFF signed 16-bit": Kind(".tif", tiff(SIGNED), SIGNED, white=32767),
+    "TIFF float": Kind(".tif", tiff(FLOAT), FLOAT, white=None),
+    "TIFF RGB": Kind(".tif", tiff(RGB, photometric="rgb"), RGB),
+    "TIFF RGB in planes": Kind(".tif", tiff(np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate"), RGB),
+    "TIFF palette": Kind(".tif", palette("TIFF"), PALETTE[GREY]),
+    "TIFF white is zero": Kind(".tif", tiff(GREY, photometric="miniswhite"), GREY, inverted=True),
+    "TIFF deflate, tiles": Kind(".tif", tiff(WORDS, compression="zlib", tile=(16, 16)), WORDS, white=65535),
+    "TIFF LZW": Kind(".tif", pillow(GREY, format="TIFF", compression="tiff_lzw"), GREY),
+    "TIFF LZW 16-bit": Kind(".tif", pillow(WORDS, format="TIFF", compression="tiff_lzw"), WORDS, white=65535),
+    "TIFF LZW float": Kind(".tif", pillow(FLOAT, format="TIFF", compression="tiff_lzw"), FLOAT, white=None),
+    "TIFF JPEG": Kind(".tif", pillow(SMOOTH, format="TIFF", compression="jpeg"), SMOOTH, tolerance=12),
+    "TIFF fax": Kind(".tif", pillow(BITS.astype(bool), format="TIFF", compression="group4"), BITS, white=1),
+    "BigTIFF": Kind(".tif", tiff(GREY, bigtiff=True), GREY),
+    "DICOM": Kind(".dcm", dicom(WORDS), WORDS, white=65535),
+    "DICOM 12-bit MONOCHROME1": Kind(
+        ".dcm",
+        dicom(TWELVE, BitsStored=12, PhotometricInterpretation="MONOCHROME1", ImagerPixelSpacing=[0.2, 0.3]),
+        TWELVE,
+        white=4095,
+        inverted=True,
+        spacing_mm=(0.2, 0.3),
+    ),
+    "DICOM signed, rescaled": Kind(
+        ".dcm",
+        dicom(SIGNED, RescaleSlope="0.5", RescaleIntercept="-1024", PixelSpacing=[0.7, 0.8], ImagerPixelSpacing=[1, 1]),
+        SIGNED,
+        white=32767,
+        rescale=(0.5, -1024.0),
+        spacing_mm=(0.7, 0.8),
+    ),
+    "DICOM RGB": Kind(".dcm", dicom(RGB, PixelSpacing=[2, 1]), RGB, spacing_mm=(2.0, 1.0)),
+    "DICOM JPEG baseline": Kind(".dcm", dicom(SMOOTH, JPEGBaseline8Bit, jpeg(SMOOTH)), SMOOTH, tolerance=3),
+    "DICOM JPEG baseline in colour": Kind(
+        ".dcm",
+        dicom(RAMP, JPEGBaseline8Bit, jpeg(RAMP), PhotometricInterpretation="YBR_FULL"),
+        RAMP,
+        tolerance=8,
+    ),
+    "DICOM run lengths": Kind(".dcm", rle(), WORDS, white=65535),
+    "DICOM without preamble": Kind(".dcm", dicom(WORDS, preamble=False), WORDS, white=65535, described=False),
+    "raw": Kind(".IMG", TWELVE.astype(">u2").tobytes(), TWELVE, white=4095, inverted=True, raw=RAW),
+}

@@ -1,0 +1,63 @@
+"""One small trained run, and the command line run inside this process."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bioseg import cli
+from bioseg.data import phantom_layouts
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    error: str
+
+
+Bioseg = Callable[..., Result]
+
+
+@pytest.fixture
+def bioseg(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bioseg:
+    """Run ``bioseg ARGUMENTS`` and return exit code and output."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["bioseg", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four phantom pictures of nuclei in the challenge's layout."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    phantom_layouts.write_nuclei(folder, count=24, seed=0, size_px=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(nuclei: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs on them."""
+    from bioseg import recipes
+    from bioseg.workflows.train import Order, train
+
+    out = tmp_path_factory.mktemp("runs") / "small"
+    order = Order(
+        recipes.get("nuclei-reference"), nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")
+    )
+    train(order, tell=lambda what, done, total, note: None, say=lambda text: None)
+    return out

@@ -1,0 +1,203 @@
+"""The commands as a person gives them: what they write, say and return, on good and on bad input."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import Bioseg
+
+COMMANDS = ["recipes", "train", "evaluate", "predict", "report", "data", "data check", "doctor", "demo"]
+
+
+def test_help_answers_quickly_and_names_every_command() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "bioseg", "--help"], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - started)
+    for command in COMMANDS:
+        assert command.split()[0] in done.stdout
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, bioseg: Bioseg) -> None:
+    result = bioseg(*command.split(), "--help")
+    assert result.code == 0
+    assert command == "data" or "Example" in result.out
+
+
+def test_recipes(bioseg: Bioseg) -> None:
+    rows = json.loads(bioseg("recipes", "--json").out)
+    assert {row["name"]: row["parameters"] for row in rows}["nuclei-reference"] == 1_941_105
+    assert all(set(row) == {"name", "task", "purpose", "parameters"} for row in rows)
+    assert "nuclei-reference" in bioseg("recipes").out
+
+
+def test_a_run_holds_what_it_promises(run_folder: Path) -> None:
+    for name in (
+        "record.json", "journal.jsonl", "best.safetensors", "last/state.json", "scores.csv", "summary.json",
+        "report.html", "figures/curves.png", "figures/best-median-worst.png", "figures/confusion.png",
+    ):  # fmt: skip
+        assert (run_folder / name).stat().st_size > 0, name
+    summary = json.loads((run_folder / "summary.json").read_text())
+    with open(run_folder / "scores.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert summary["cases"] == len(rows)
+    assert summary["dice"]["mean"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]), abs=1e-6)
+    assert {"mean", "sd", "median", "p5", "worst", "ci95"} <= set(summary["dice"])
+
+
+def test_evaluate(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    result = bioseg("evaluate", run_folder, "--data", nuclei, "--out", tmp_path / "e", "--json")
+    assert result.code == 0, result.error
+    assert json.loads(result.out) == json.loads((tmp_path / "e" / "summary.json").read_text())
+    assert json.loads(result.out)["cases"] == 24
+    assert (tmp_path / "e" / "report.html").exists()
+    refused = bioseg("evaluate", run_folder, "--data", nuclei, "--out", run_folder)
+    assert refused.code == 1 and "would be lost" in refused.error
+
+
+def test_predict_writes_masks_in_the_pictures_own_size(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "more").mkdir(parents=True)
+    for name, shape in (("a.png", (50, 80, 3)), ("b.jpg", (97, 64, 3)), ("c.tif", (70, 70)), ("more/a.png", (33, 40))):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)).save(pictures / name)
+    result = bioseg("predict", run_folder, pictures, "--out", tmp_path / "masks", "--probabilities")
+    assert result.code == 0, result.error
+    with open(tmp_path / "masks" / "measurements.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 == len({row["mask"] for row in rows})
+    for row in rows:
+        mask = np.array(Image.open(tmp_path / "masks" / row["mask"]))
+        own = Image.open(row["file"])
+        assert mask.shape == (own.height, own.width) == (int(row["rows"]), int(row["cols"]))
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (mask == 255).sum() == int(row["area_px"])
+        assert np.array(Image.open(tmp_path / "masks" / row["mask"].replace(".png", ".probability.png"))).dtype == np.uint16
+
+
+def test_one_bad_picture_costs_only_itself(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    good, cut, empty, bomb = (tmp_path / f"{name}.png" for name in ("good", "cut", "empty", "bomb"))
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(good)
+    cut.write_bytes(good.read_bytes()[:40])
+    empty.touch()
+    Image.new("1", (20_000, 20_000)).save(bomb)
+    result = bioseg("predict", run_folder, good, cut, empty, bomb, "--out", tmp_path / "masks")
+    assert result.code == 1
+    assert [file.name for file in sorted((tmp_path / "masks").glob("*.png"))] == ["good.png"]
+    for name in ("cut.png", "empty.png", "bomb.png"):
+        assert len([line for line in result.error.splitlines() if name in line]) == 1, name
+    assert "20000" in result.error.replace(",", "").replace(" ", "")
+    assert "Traceback" not in result.error
+
+
+def test_a_mask_never_overwrites_its_picture(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.full((40, 40), 7, np.uint8)).save(picture)
+    before = picture.read_bytes()
+    result = bioseg("predict", run_folder, picture, "--out", tmp_path)
+    assert result.code == 1 and "overwritten" in result.error
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("fault", ["missing", "not a run", "foreign record", "no weights", "foreign weights", "cut weights"])
+def test_a_model_that_is_none(fault: str, run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    model = tmp_path / "model"
+    if fault == "not a run":
+        model.mkdir()
+    elif fault != "missing":
+        shutil.copytree(run_folder, model)
+    if fault == "foreign record":
+        text = (model / "record.json").read_text()
+        (model / "record.json").write_text(text.replace("bioseg.models.unet:nuclei_unet", "os:system"))
+    elif fault == "no weights":
+        (model / "best.safetensors").unlink()
+    elif fault == "foreign weights":
+        (model / "best.safetensors").write_bytes(b"PK\x03\x04 something else")
+    elif fault == "cut weights":
+        (model / "best.safetensors").write_bytes((run_folder / "best.safetensors").read_bytes()[:5000])
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(picture)
+    result = bioseg("predict", model, picture, "--out", tmp_path / "masks")
+    assert result.code == 1
+    assert len(result.error.strip().splitlines()) == 1
+    assert ("os:system" if fault == "foreign record" else "model") in result.error
+    assert not (tmp_path / "masks").exists()
+
+
+@pytest.mark.parametrize("content", ["nothing", "one picture", "pictures only", "empty masks", "masks of another size"])
+def test_training_on_a_poor_folder_is_refused_in_one_line(content: str, tmp_path: Path, bioseg: Bioseg) -> None:
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    count = {"nothing": 0, "one picture": 1}.get(content, 4)
+    if count and content != "pictures only":
+        (data / "masks").mkdir()
+    for index in range(count):
+        Image.fromarray(np.full((48, 48), 9 * index, np.uint8)).save(data / "images" / f"{index}.png")
+        if (data / "masks").exists():
+            shape = (20, 30) if content == "masks of another size" else (48, 48)
+            value = 0 if content == "empty masks" else 255
+            Image.fromarray(np.full(shape, value, np.uint8)).save(data / "masks" / f"{index}.png")
+    result = bioseg("train", "auto", "--data", data, "--out", tmp_path / "run")
+    assert result.code == 1
+    assert len(result.error.strip().splitlines()) == 1, result.error
+    assert "Traceback" not in result.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    for arguments, said in (
+        (("train", "nuclei", "--data", nuclei, "--out", tmp_path / "r"), "no such recipe"),
+        (("train", "auto", "--data", tmp_path / "nowhere", "--out", tmp_path / "r"), "no such folder"),
+        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--set", "training.speed=9"), "there is no 'speed'"),
+        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--folds", "1"), "give 2 or more"),
+        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--device", "abacus"), "--device cpu"),
+        (("predict", run_folder, tmp_path / "nowhere.png", "--out", tmp_path / "m"), "no such file"),
+        (("report", tmp_path), "record.json"),
+        (("train", "nuclei-reference", "--data", nuclei, "--out", run_folder), "--resume"),
+    ):
+        result = bioseg(*arguments)
+        assert result.code == 1 and said in result.error, arguments
+    assert bioseg("train").code == 2
+
+
+def test_folds_score_every_case_by_a_network_that_has_not_seen_it(nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    out = tmp_path / "run"
+    small = ("--set", "preparation.size_px=[32,32]", "--epochs", "1", "--folds", "3")
+    result = bioseg("train", "nuclei-reference", "--data", nuclei, "--out", out, *small)
+    assert result.code == 0, result.error
+    seen: list[str] = []
+    for fold in range(3):
+        parts = json.loads((out / f"fold-{fold}" / "record.json").read_text())["parts"]
+        assert not set(parts["train"]) & set(parts["validation"])
+        seen += parts["validation"]
+    with open(out / "scores.csv") as file:
+        assert sorted(row["case"] for row in csv.DictReader(file)) == sorted(seen)
+    assert len(seen) == len(set(seen)) == 22
+    assert json.loads((out / "test" / "summary.json").read_text())["cases"] == 2
+    again = bioseg("train", "nuclei-reference", "--data", nuclei, "--out", out, *small, "--resume")
+    assert again.code == 0, again.error
+
+
+def test_reports_side_by_side(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_folder, other)
+    result = bioseg("report", run_folder, other, "--out", tmp_path / "both.html")
+    assert result.code == 0, result.error
+    assert "other" in (tmp_path / "both.html").read_text()
+
+
+def test_data_check_and_doctor(nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    assert bioseg("data", "check", nuclei).code == 0
+    assert bioseg("data", "check", tmp_path).code == 1
+    facts = json.loads(bioseg("doctor", "--json").out)
+    assert {"python", "torch", "gpu"} <= set(facts)

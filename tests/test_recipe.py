@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from bioseg import recipes
+from bioseg.recipe import decode, encode, fingerprint, override
+from bioseg.types import BiosegError, Call
+
+NAMES = recipes.names()
+
+
+def test_the_recipes_are_there() -> None:
+    assert {"auto", "nuclei-reference"} <= set(NAMES)
+    with pytest.raises(BiosegError, match="nuclei-refrence"):
+        recipes.get("nuclei-refrence")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_survives_json(name: str) -> None:
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    again = decode(json.loads(json.dumps(encode(recipe))))
+    assert again == recipe
+    assert fingerprint(again) == fingerprint(recipe)
+
+
+def test_every_change_changes_the_fingerprint() -> None:
+    recipe = recipes.get("nuclei-reference")
+    changed = [
+        override(recipe, setting)
+        for setting in (
+            "training.batch=8",
+            "training.rate=1",
+            "preparation.size_px=[64,64]",
+            "split.validation=0.2",
+            "training.patience=null",
+            "postprocess.threshold=0.4",
+        )
+    ]
+    assert len({fingerprint(one) for one in [recipe, *changed]}) == 7
+    assert changed[1].training.rate == 1.0 and isinstance(changed[1].training.rate, float)
+    assert changed[2].preparation.size_px == (64, 64)
+    assert isinstance(changed[3].split, Call) and dict(changed[3].split.arguments)["validation"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("training.batch", "no '='"),
+        ("training.bach=8", "there is no 'bach'"),
+        ("training.batch=many", "the value now is 16"),
+        ("training.batch.size=8", "has no parts"),
+        ("training.loss=dice", "another of that kind"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_reason(setting: str, said: str) -> None:
+    with pytest.raises(BiosegError, match=said):
+        override(recipes.get("nuclei-reference"), setting)
+
+
+@pytest.mark.parametrize("name", ["os:system", "builtins:eval", "biosegx.evil:run", "bioseg.models.unet:no_such"])
+def test_foreign_names_are_not_resolved(name: str) -> None:
+    with pytest.raises(BiosegError, match="record names"):
+        decode({"$call": name})
