@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bioseg.types import BiosegError, Case
+from bioseg.data.layout import root_with
+from bioseg.types import Case
 
 
 def list_cases(folder: Path) -> list[Case]:
@@ -11,17 +12,14 @@ def list_cases(folder: Path) -> list[Case]:
     Raises:
         BiosegError: Neither ``folder`` nor ``folder/stage1_train`` has that layout.
     """
-    for root in (folder, folder / "stage1_train"):
-        pictures = sorted(root.glob("*/images/*.png"))
-        if pictures:
-            return [
-                Case(
-                    id=picture.stem,
-                    patient=picture.stem,
-                    picture=picture,
-                    masks=tuple(sorted((picture.parent.parent / "masks").glob("*.png"))),
-                    source="DSB 2018",
-                )
-                for picture in pictures
-            ]
-    raise BiosegError(f"{folder}: no <id>/images/<id>.png here; give the unpacked stage1_train folder")
+    root = root_with(folder, "*/images/*.png", "stage1_train")
+    return [
+        Case(
+            id=picture.stem,
+            patient=picture.stem,
+            picture=picture,
+            masks=tuple(sorted((picture.parent.parent / "masks").glob("*.png"))),
+            source="DSB 2018",
+        )
+        for picture in sorted(root.glob("*/images/*.png"))
+    ]

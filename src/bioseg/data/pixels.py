@@ -7,6 +7,7 @@ bytes say, not its name. A header is read first, so that a size nobody can hold 
 import io
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,7 +168,7 @@ def _opened(path: Path, raw: RawFormat | None) -> Iterator[_Header]:
     except Exception as fault:  # a decoder may stumble over a damaged file in any way
         if isinstance(fault, OSError) and fault.errno:
             raise UnreadablePicture(f"{path}: {fault.strerror}; check that it is a file and may be read") from None
-        reason = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+        reason = re.split(r"\n| - |\. ", str(fault).strip() or type(fault).__name__)[0]
         raise UnreadablePicture(f"{path}: damaged or cut short ({reason}); {_AGAIN}") from None
 
 
@@ -248,9 +249,10 @@ def _tiff(path: Path, file: BinaryIO) -> _Header:
         raise UnreadablePicture(f"{path}: {count} pictures in one TIFF; save the one to use as a file of its own")
     if page.samplesperpixel not in (1, 3, 4):
         raise UnreadablePicture(f"{path}: {page.samplesperpixel} channels; save 1 (grey), 3 (RGB) or 4 (RGBA)")
-    parts = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if any(start + length > tiff.filehandle.size for start, length in parts):
-        raise ValueError("its strips lie beyond the end of the file")
+    starts, lengths = page.dataoffsets, page.databytecounts
+    ends = [start + length for start, length in zip(starts, lengths, strict=False)]
+    if len(starts) != len(lengths) or max(ends) > tiff.filehandle.size:
+        raise ValueError("parts of the picture lie beyond the end of the file")
     return _Header((page.imagelength, page.imagewidth), lambda: _from_tiff(path, file, page))
 
 

@@ -76,7 +76,7 @@ def smoothed_iou(c: Confusion, *, smoothing: float = 1.0) -> float:
 
 
 def standard_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The overlap scores every case gets: of the foreground, of the background, and the mean of the two."""
+    """The overlap scores every case gets: of the foreground, of the background, the mean of the two, and shares of all pixels."""
     c = confusion(predicted, truth)
     fore, back = (dice(c), iou(c)), (dice(c.swapped), iou(c.swapped))
     return {
@@ -89,17 +89,18 @@ def standard_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
         "background_iou": back[1],
         "two_class_dice": (fore[0] + back[0]) / 2,
         "two_class_iou": (fore[1] + back[1]) / 2,
+        **{f"share_{cell}": count / truth.size for cell, count in vars(c).items()},
     }
 
 
 def nuclei_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The nuclei study's own: Dice and IoU with smoothing .001 of both classes and their means, and the shares of all pixels."""
+    """The nuclei study's own: Dice and IoU with smoothing .001 of both classes, and their means."""
     c = confusion(predicted, truth)
     scores = {}
     for name, score in (("dice", smoothed_dice), ("iou", smoothed_iou)):
         fore, back = score(c, smoothing=1e-3), score(c.swapped, smoothing=1e-3)
         scores |= {f"nuclei_{name}": fore, f"nuclei_background_{name}": back, f"nuclei_two_class_{name}": (fore + back) / 2}
-    return scores | {f"share_{name}": count / truth.size for name, count in vars(c).items()}
+    return scores
 
 
 def _ratio(part: int, whole: int) -> float:

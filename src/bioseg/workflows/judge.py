@@ -1,9 +1,12 @@
 """Score a model on cases: ``scores.csv``, ``summary.json`` and figures, in a folder."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bioseg import files
 from bioseg.data import cases as reading
@@ -95,9 +98,26 @@ def _row(seen: Look, predictor: Predictor) -> summary.Row:
     return summary.Row(seen.case.id, seen.case.patient, seen.case.source, scores)
 
 
-def _draw(rows: Iterable[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path) -> None:
+def _draw(rows: Sequence[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path) -> None:
     """Figures of the cases chosen by their Dice; the few that are shown are predicted again."""
-    ranked = sorted((row for row in rows if row.scores["dice"] == row.scores["dice"]), key=lambda row: row.scores["dice"])
 
-    def looks(chosen: Sequence[summary.Row]) -> list[tuple[Look, float]]:
-        return [(look(predictor_of(cases[row.case]), cases[row.case]), row.scores["dice"]) for row in chosen]
+    def shown(chosen: Iterable[summary.Row]) -> list[figures.Shown]:
+        return [
+            figures.Shown(row.case, seen.picture, seen.truth, seen.predicted, row.scores["dice"])
+            for row in chosen
+            for seen in [look(predictor_of(cases[row.case]), cases[row.case])]
+        ]
+
+    ranked = sorted(rows, key=lambda row: -1.0 if math.isnan(row.scores["dice"]) else row.scores["dice"])
+    middle = np.random.default_rng(0).permutation(len(rows))
+    some = shown(rows[index] for index in middle[:6])
+    worst = shown(ranked[:6])
+    figures.save(figures.rows(some[:4]), folder / "rows.png")
+    figures.save(figures.confusion_overlay(some), folder / "confusion.png")
+    figures.save(figures.overlays(some), folder / "overlays.png")
+    figures.save(figures.overlays(worst), folder / "worst.png")
+    trio = [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
+    figures.save(figures.best_median_worst(shown(trio)), folder / "best-median-worst.png")
+    figures.save(figures.distribution(rows), folder / "distribution.png")
+    shares = {cell: float(np.mean([row.scores[f"share_{cell}"] for row in rows])) for cell in ("tp", "fp", "fn", "tn")}
+    figures.save(figures.confusion_matrix(shares), folder / "confusion-matrix.png")

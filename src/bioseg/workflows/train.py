@@ -1,5 +1,6 @@
 """Train a recipe on a folder: split, fit (each fold), judge what was held out, report."""
 
+import json
 import os
 import platform
 import subprocess
@@ -18,6 +19,7 @@ from bioseg.data.dataset import load
 from bioseg.inference import device as devices
 from bioseg.inference.predictor import Predictor
 from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, read_cases
+from bioseg.reports import figures
 from bioseg.reports.page import write_report
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run
@@ -114,7 +116,7 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     if order.folds:
         files.write_json(order.out / "record.json", record)
 
-    opened = {folder: Predictor.open(folder, str(device)) for folder in set(held_out.values())}
+    opened = {folder: Predictor.open(folder, str(device)) for folder in dict.fromkeys(held_out.values())}
     validation = [case for case in pool if case.id in held_out]
     result, faults = judge(
         lambda case: opened[held_out[case.id]], validation, order.out, progress=lambda d, n: tell("judging", d, n, "")
@@ -125,6 +127,8 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         ensemble = Predictor.open(order.out, str(device))
         test, faults = judge(lambda case: ensemble, whole.test, order.out / "test", progress=lambda d, n: tell("testing", d, n, ""))
         problems += faults
+    journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
+    figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
     return Outcome(result, test, write_report([order.out]), problems)
 
 

@@ -1,0 +1,144 @@
+"""What :mod:`bioseg.data.pixels` does besides reading every kind of file (that is in contracts/test_readers.py)."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from bioseg.data import pixels
+from bioseg.types import BiosegError
+
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(mask=arrays(np.bool_, SHAPES))
+def test_a_mask_comes_back_as_it_was_written(mask: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("masks") / "new folder" / "mask.png"
+    pixels.write_mask(path, mask)
+    stored = pixels.read(path)
+    assert stored.pixels.dtype == np.uint8
+    assert np.array_equal(stored.pixels, mask * np.uint8(255))
+    assert [file.name for file in path.parent.iterdir()] == ["mask.png"]
+
+
+@given(probability=arrays(np.float32, SHAPES, elements=st.floats(0, 1, width=32)))
+def test_a_probability_comes_back_to_16_bits(probability: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("probabilities") / "p.png"
+    pixels.write_probability(path, probability)
+    stored = pixels.read(path)
+    assert stored.pixels.dtype == np.uint16
+    assert stored.white == 65535
+    assert np.abs(stored.pixels / 65535 - probability).max() <= 0.51 / 65535  # half a step, and single precision
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mask.png"
+    pixels.write_mask(path, np.ones((4, 5), bool))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BiosegError, match=r"mask\.png: the disk is full; "):
+        pixels.write_mask(path, np.zeros((4, 5), bool))
+    assert pixels.read(path).pixels.all()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_lies_as_every_viewer_shows_it(orientation: int, tmp_path: Path) -> None:
+    upright = np.add.outer(np.arange(24) * 6, np.arange(40) * 2).astype(np.uint8)
+    undo = {  # what the tag tells a viewer to do, done backwards; EXIF 2.32, 4.6.4
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: np.transpose,
+        6: np.rot90,
+        7: lambda a: np.rot90(a, 2).T,
+        8: lambda a: np.rot90(a, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.ascontiguousarray(undo(upright))).save(path, quality=98, exif=exif)
+    assert pixels.size(path) == (24, 40)
+    assert np.abs(pixels.read(path).pixels.astype(int) - upright).max() <= 4
+
+
+def test_a_pyramid_is_one_picture(tmp_path: Path) -> None:
+    whole = np.arange(64 * 96, dtype=np.uint16).reshape(64, 96)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(whole, metadata=None)
+        file.write(whole[::2, ::2], subfiletype=1, metadata=None)
+    assert np.array_equal(pixels.read(tmp_path / "a.tif").pixels, whole)
+
+
+def test_a_compressed_tiff_is_read_exactly_or_refused(tmp_path: Path) -> None:
+    path, colours = tmp_path / "a.tif", np.random.default_rng(0).integers(0, 65536, (9, 8, 3), dtype=np.uint16)
+    tifffile.imwrite(path, colours, photometric="rgb")
+    data = path.read_bytes()
+    tag = (259).to_bytes(2, "little") + (3).to_bytes(2, "little") + (1).to_bytes(4, "little")
+    assert data.count(tag) == 1
+    path.write_bytes(data.replace(tag + b"\1\0", tag + b"\5\0"))  # says LZW
+    with pytest.raises(pixels.UnreadablePicture, match=r"a\.tif"):
+        pixels.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.PNG", b"", True),
+        ("a.tiff", b"", True),
+        ("a.IMG", bytes(200), False),
+        ("a.csv", b"id,part", False),
+        ("._a.png", b"", False),
+        ("IM0001", bytes(128) + b"DICM" + bytes(9), True),
+        ("1.2.840.99", bytes(128) + b"DICM", True),
+        ("DICOMDIR", bytes(128) + b"DICM", False),
+        ("readme", b"DICM", False),
+    ],
+)
+def test_is_picture(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert pixels.is_picture(tmp_path / name) is expected
+    assert pixels.is_picture(tmp_path / "gone") is False
+
+
+def test_importing_loads_no_reader_that_may_not_be_needed() -> None:
+    late = {"pydicom", "tifffile", "skimage", "torch"}
+    code = f"import sys, bioseg.data.pixels, bioseg.data.cases; print(sorted({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "pattern", "count", "dtype", "ndim", "spacing"),
+    [
+        ("rsna-sample", "*.dcm", 15, np.uint8, 2, True),
+        ("lv_deeplearning", "*.dcm", 80, np.int16, 2, True),
+        ("sunnybrook-dicom", "*.dcm", 96, np.int16, 2, True),
+        ("finding-lungs", "2d_images/*.tif", 160, np.int16, 2, False),
+    ],
+)
+def test_real_pictures(
+    name: str, pattern: str, count: int, dtype: type, ndim: int, spacing: bool, archive: Callable[[str], Path]
+) -> None:
+    found = list(archive(name).rglob(pattern))
+    assert len(found) == count
+    for path in found:
+        stored = pixels.read(path)
+        assert (stored.pixels.dtype, stored.pixels.ndim) == (dtype, ndim)
+        assert stored.pixels.shape[:2] == pixels.size(path)
+        assert np.ptp(stored.pixels) > 50
+        assert (stored.spacing_mm is not None) is spacing
+        assert not spacing or all(0.1 < side < 2 for side in stored.spacing_mm or ())
