@@ -25,7 +25,7 @@ from bioseg import recipes
 from bioseg.data import augment, nuclei, phantom_layouts
 from bioseg.data.dataset import load
 from bioseg.inference import ensemble
-from bioseg.inference.device import autocast, choose, memory_format
+from bioseg.inference.device import FORMAT, autocast, choose, place
 from bioseg.models import residual_fcn, unet
 from bioseg.training import losses
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
@@ -78,12 +78,12 @@ def plain_step(network: nn.Module, pictures: Tensor, masks: Tensor) -> Callable[
 
 def our_step(network: nn.Module, recipe: Any, pictures: Tensor, masks: Tensor) -> Callable[[], object]:
     """A training step as :func:`fit_segmenter` does it."""
-    network.to(DEVICE, memory_format=memory_format(DEVICE)).train()
+    place(network, DEVICE).train()
     optimiser = recipe.training.optimiser([{"params": network.parameters(), "lr": 1e-3}])
 
     def step() -> None:
         with autocast(DEVICE):
-            logits = network(pictures.contiguous(memory_format=memory_format(DEVICE)))
+            logits = network(pictures.contiguous(memory_format=FORMAT))
         loss = losses.binary_cross_entropy(logits, masks)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -100,7 +100,7 @@ def networks() -> list[dict[str, Any]]:
         pictures = torch.rand(BATCH, channels, size, size, device=DEVICE)
         masks = (torch.rand(BATCH, 1, size, size, device=DEVICE) > 0.5).float()
         train = in_turn(our_step(ours(), recipe, pictures, masks), plain_step(theirs(), pictures, masks))
-        network, other = ours().to(DEVICE, memory_format=memory_format(DEVICE)).eval(), theirs().to(DEVICE).eval()
+        network, other = place(ours(), DEVICE).eval(), theirs().to(DEVICE).eval()
 
         def plain_predict(other: nn.Module = other, pictures: Tensor = pictures) -> Tensor:
             with torch.no_grad():
@@ -147,19 +147,27 @@ def loop(samples: Any, folder: Path, name: str) -> dict[str, Any]:
     """
     recipe = recipes.get("nuclei-reference")
     if name == "augmented":
-        recipe = replace(recipe, augmentation=augment.strong_intensity(augment.Augmentation(rotation_deg=15, zoom=(0.8, 1.25))))
+        recipe = replace(
+            recipe, augmentation=augment.strong_intensity(augment.Augmentation(rotation_deg=15, zoom=(0.8, 1.25)))
+        )
     recipe = replace(recipe, training=replace(recipe.training, epochs=1))
     count = len(samples.cases)
     train, validation = samples.select(range(count * 9 // 10)), samples.select(range(count * 9 // 10, count))
     run = Run(folder / f"run-{name}", {}, seed=0, device=DEVICE, resume=False)
     whole = timed(lambda: fit_segmenter(run, recipe, train, validation, Watch()))
     network, batch = recipe.network(), recipe.training.batch
-    batches = [next(iter(train.batches(range(start, min(start + batch, len(train.cases))), batch))) for start in range(0, len(train.cases), batch)]
+    batches = [
+        next(iter(train.batches(range(start, min(start + batch, len(train.cases))), batch)))
+        for start in range(0, len(train.cases), batch)
+    ]
     steps = [our_step(network, recipe, one.pictures.to(DEVICE), one.masks.to(DEVICE)) for one in batches[:1]]
     steps[0]()
     bare = sum(timed(our_step(network, recipe, one.pictures.to(DEVICE), one.masks.to(DEVICE))) for one in batches)
     network.eval()
-    bare += sum(timed(lambda one=one: ensemble.logits(network, one.pictures.to(DEVICE))) for one in validation.batches(range(len(validation.cases)), batch))
+    bare += sum(
+        timed(lambda one=one: ensemble.logits(network, one.pictures.to(DEVICE)))
+        for one in validation.batches(range(len(validation.cases)), batch)
+    )
     return {"loop": name, "epoch_s": whole, "network_s": bare, "rest": (whole - bare) / whole}
 
 
@@ -184,7 +192,9 @@ def main() -> None:
         )
         loops = [loop(samples, folder, kind) for kind in ("as published", "augmented")]
     for one in loops:
-        console.print(f"training loop, {one['loop']}: {one['epoch_s']:.1f} s an epoch, {100 * one['rest']:.1f} % of it not the network")
+        console.print(
+            f"training loop, {one['loop']}: {one['epoch_s']:.1f} s an epoch, {100 * one['rest']:.1f} % of it not the network"
+        )
     result = {"torch": torch.__version__, "where": where, "networks": rows, "loading": data, "loops": loops}
     Path(__file__).with_name("latest.json").write_text(json.dumps(result, indent=2) + "\n")
 

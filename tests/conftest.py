@@ -46,7 +46,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             if source.suffix == ".zip":
                 zipfile.ZipFile(source).extractall(folder)
             else:
-                tarfile.open(source).extractall(folder, filter="data")
+                with tarfile.open(source) as packed:
+                    packed.extractall(folder, filter="data")
             done[name] = folder
         return done[name]
 

@@ -55,7 +55,9 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem not in ("__init__", "__main__"))
+MODULES = sorted(
+    path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem not in ("__init__", "__main__")
+)
 
 
 def name_of(path: Path) -> str:
@@ -78,6 +80,9 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_importing_bioseg_is_quick_and_loads_no_torch() -> None:
-    code = "import time; t = time.perf_counter(); import sys, bioseg, bioseg.cli; assert 'torch' not in sys.modules; print(time.perf_counter() - t)"
+    code = (
+        "import time; t = time.perf_counter(); import sys, bioseg, bioseg.cli; "
+        "assert 'torch' not in sys.modules; print(time.perf_counter() - t)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.5

@@ -120,7 +120,11 @@ def predict(
     predictor = Predictor.open(model, device)
     with _screen() as screen:
         count, problems = work.predict(
-            predictor, pictures, out, probabilities=probabilities, progress=lambda d, n: screen.tell("outlining", d, n, "")
+            predictor,
+            pictures,
+            out,
+            probabilities=probabilities,
+            progress=lambda d, n: screen.tell("outlining", d, n, ""),
         )
     screen.say(f"{count} of {len(pictures)} pictures outlined in {out}")
     _finish(screen, problems)
@@ -145,7 +149,9 @@ def data_check(
     from bioseg.data import folders
 
     with _screen() as screen:
-        account = folders.examine(folders.pair(folder), progress=lambda done, total: screen.tell("opening", done, total, ""))
+        account = folders.examine(
+            folders.pair(folder), progress=lambda done, total: screen.tell("opening", done, total, "")
+        )
     if as_json:
         _print_json(folders.to_json(account))
     else:
@@ -156,7 +162,9 @@ def data_check(
 @app.command(epilog="Examples: `bioseg demo` · `bioseg demo --data pictures --out demo`")
 def demo(
     out: Out = Path("demo"),
-    data: Annotated[Path | None, typer.Option("--data", help="Your own pictures and masks; by default phantoms.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Your own pictures and masks; by default phantoms.")
+    ] = None,
 ) -> None:
     """Go the whole way once, in a few minutes: data, training, evaluation, prediction, report."""
     from bioseg.workflows.demo import demo as work

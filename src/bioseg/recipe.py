@@ -152,7 +152,8 @@ def override(recipe: R, setting: str) -> R:
         value = decode(json.loads(text))
     except json.JSONDecodeError:
         value = text
-    return _replace(recipe, path.strip().split("."), value, setting)
+    changed: R = _replace(recipe, path.strip().split("."), value, setting)
+    return changed
 
 
 def _replace(whole: Any, path: list[str], value: Any, setting: str) -> Any:
@@ -199,7 +200,9 @@ def _resolve(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError):
-        raise BiosegError(f"record names {name!r}, which this version does not have; install the one that wrote it") from None
+        raise BiosegError(
+            f"record names {name!r}, which this version does not have; install the one that wrote it"
+        ) from None
 
 
 def read_cases(recipe: SegmentationRecipe, folder: "Path") -> list[Case]:

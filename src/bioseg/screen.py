@@ -6,7 +6,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 SHOWN = ("dice", "iou", "precision", "recall", "accuracy", "surface_dice", "hd95_px", "hd95_mm")
@@ -36,7 +44,9 @@ class Screen:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
     def tell(self, what: str, done: int, total: int, note: str) -> None:
@@ -47,7 +57,9 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print text, above the bars while there are any."""
-        (self._progress.console if self._progress.live.is_started else self._out).print(text, markup=False, soft_wrap=True)
+        (self._progress.console if self._progress.live.is_started else self._out).print(
+            text, markup=False, soft_wrap=True
+        )
 
     def complain(self, text: str) -> None:
         """Print a line about something that went wrong."""
@@ -67,6 +79,14 @@ class Screen:
             if (score := summary.get(name)) and score["mean"] is not None:
                 low, high = score["ci95"]
                 interval = f"{low:.4f} … {high:.4f}" if low == low and high == high else "one patient only"
-                rows.append([name, f"{score['mean']:.4f} ± {score['sd']:.4f}", interval, f"{score['median']:.4f}", f"{score['worst']:.4f}"])
+                rows.append(
+                    [
+                        name,
+                        f"{score['mean']:.4f} ± {score['sd']:.4f}",
+                        interval,
+                        f"{score['median']:.4f}",
+                        f"{score['worst']:.4f}",
+                    ]
+                )
         self.say(f"{summary['cases']} {what}")
         self.table(["score", "mean ± SD", "95 % interval", "median", "worst"], rows)

@@ -157,6 +157,7 @@ KINDS = {
     "TIFF palette": Kind(".tif", palette("TIFF"), PALETTE[GREY]),
     "TIFF white is zero": Kind(".tif", tiff(GREY, photometric="miniswhite"), GREY, inverted=True),
     "TIFF deflate, tiles": Kind(".tif", tiff(WORDS, compression="zlib", tile=(16, 16)), WORDS, white=65535),
+    "TIFF in strips": Kind(".tif", tiff(WORDS, rowsperstrip=4), WORDS, white=65535),
     "TIFF LZW": Kind(".tif", pillow(GREY, format="TIFF", compression="tiff_lzw"), GREY),
     "TIFF LZW 16-bit": Kind(".tif", pillow(WORDS, format="TIFF", compression="tiff_lzw"), WORDS, white=65535),
     "TIFF LZW float": Kind(".tif", pillow(FLOAT, format="TIFF", compression="tiff_lzw"), FLOAT, white=None),

@@ -168,7 +168,6 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
 
 
 def test_raw_of_another_size(tmp_path: Path) -> None:
-    path = put(tmp_path, KINDS["raw"], bytes(100))
-    for work in (pixels.read, pixels.size):
-        said = complaint(path, raw=RAW, work=work)
-        assert all(words in said for words in ("100 bytes", f"{ROWS}×{COLS}", f"{ROWS * COLS * 2:,}"))
+    for length, work in ((100, pixels.read), (100, pixels.size), (2000, pixels.read)):
+        said = complaint(put(tmp_path, KINDS["raw"], bytes(length)), raw=RAW, work=work)
+        assert all(words in said for words in (f"{length:,} bytes", f"{ROWS}×{COLS}", f"{ROWS * COLS * 2:,}"))

@@ -82,7 +82,10 @@ def test_predict_writes_masks_in_the_pictures_own_size(run_folder: Path, tmp_pat
         assert mask.shape == (own.height, own.width) == (int(row["rows"]), int(row["cols"]))
         assert set(np.unique(mask)) <= {0, 255}
         assert (mask == 255).sum() == int(row["area_px"])
-        assert np.array(Image.open(tmp_path / "masks" / row["mask"].replace(".png", ".probability.png"))).dtype == np.uint16
+        assert (
+            np.array(Image.open(tmp_path / "masks" / row["mask"].replace(".png", ".probability.png"))).dtype
+            == np.uint16
+        )
 
 
 def test_one_bad_picture_costs_only_itself(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
@@ -109,7 +112,9 @@ def test_a_mask_never_overwrites_its_picture(run_folder: Path, tmp_path: Path, b
     assert picture.read_bytes() == before
 
 
-@pytest.mark.parametrize("fault", ["missing", "not a run", "foreign record", "no weights", "foreign weights", "cut weights"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "not a run", "foreign record", "no weights", "foreign weights", "cut weights"]
+)
 def test_a_model_that_is_none(fault: str, run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     model = tmp_path / "model"
     if fault == "not a run":
@@ -158,7 +163,10 @@ def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bio
     for arguments, said in (
         (("train", "nuclei", "--data", nuclei, "--out", tmp_path / "r"), "no such recipe"),
         (("train", "auto", "--data", tmp_path / "nowhere", "--out", tmp_path / "r"), "no such folder"),
-        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--set", "training.speed=9"), "there is no 'speed'"),
+        (
+            ("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--set", "training.speed=9"),
+            "there is no 'speed'",
+        ),
         (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--folds", "1"), "give 2 or more"),
         (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--device", "abacus"), "--device cpu"),
         (("predict", run_folder, tmp_path / "nowhere.png", "--out", tmp_path / "m"), "no such file"),

@@ -48,7 +48,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["half-written new", "no last", "truncated last", "garbled state", "journal too long"])
+@pytest.mark.parametrize(
+    "damage", ["half-written new", "no last", "truncated last", "garbled state", "journal too long"]
+)
 def test_it_goes_on_from_the_newest_whole_state(tmp_path: Path, damage: str) -> None:
     whole = work(start(tmp_path / "a"), 4)
     folder = tmp_path / "b"

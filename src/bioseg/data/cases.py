@@ -114,7 +114,7 @@ def _polygon(path: Path, shape: tuple[int, int]) -> Mask:
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise BiosegError(f"{path}: no contour; it needs three lines or more of 'x y' in pixels")
-    mask: Mask = polygon2mask(shape, points[:, ::-1])  # type: ignore[no-untyped-call]
+    mask: Mask = polygon2mask(shape, points[:, ::-1])
     return mask
 
 

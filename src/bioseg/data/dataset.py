@@ -45,7 +45,7 @@ def prepare_truth(case: Case, placement: Placement, how: Preparation) -> Mask:
     """A case's mask [rows, cols] on the prepared grid, its parts united before or after resizing as ``how`` says."""
     if how.unite == "after" and len(case.masks) > 1:
         parts = (prepare_mask(part, placement, how) for part in reading.each_mask(case, placement.shape))
-        return np.logical_or.reduce(list(parts))
+        return np.asarray(np.logical_or.reduce(list(parts)))
     return prepare_mask(reading.read_mask(case, placement.shape), placement, how)
 
 
@@ -151,8 +151,11 @@ def load(
     return prepared
 
 
-def _prepare_all(cases: Sequence[Case], how: Preparation, workers: int, progress: Callable[[int, int], None]) -> InMemory:
-    kept, problems = [], []
+def _prepare_all(
+    cases: Sequence[Case], how: Preparation, workers: int, progress: Callable[[int, int], None]
+) -> InMemory:
+    kept: list[Case] = []
+    problems: list[Problem] = []
     rows, cols = how.size_px
     pictures = np.empty((len(cases), how.channels, rows, cols), np.float32)
     masks = np.empty((len(cases), rows, cols), np.uint8)

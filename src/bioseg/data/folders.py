@@ -141,7 +141,12 @@ def to_json(account: Account) -> dict[str, Any]:
         "folder": str(account.folder),
         "layout": account.layout,
         "cases": [
-            {"id": case.id, "patient": case.patient, "picture": str(case.picture), "masks": [str(mask) for mask in case.masks]}
+            {
+                "id": case.id,
+                "patient": case.patient,
+                "picture": str(case.picture),
+                "masks": [str(mask) for mask in case.masks],
+            }
             for case in account.cases
         ],
         "patients_from": account.patients_from,
@@ -221,7 +226,12 @@ def _place(path: Path, folder: Path) -> str:
 
 
 def _is_picture_folder(part: str) -> bool:
-    return re.fullmatch(r"(?:.*[_\- .0-9])?(?:images?|imgs?|pictures?|photos?|scans?|originals?|png|cxr_png|inputs?)", part, re.I) is not None
+    return (
+        re.fullmatch(
+            r"(?:.*[_\- .0-9])?(?:images?|imgs?|pictures?|photos?|scans?|originals?|png|cxr_png|inputs?)", part, re.I
+        )
+        is not None
+    )
 
 
 def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) -> list[Path]:
@@ -232,7 +242,11 @@ def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) ->
     parts = place.split("/") if place else []
     for depth in range(len(parts), -1, -1):
         above = "/".join(parts[:depth])
-        for wanted in (name, re.sub(r"[_\-. ]?\d+$", "", name) if depth == len(parts) else name, *parts[depth : depth + 1]):
+        for wanted in (
+            name,
+            re.sub(r"[_\-. ]?\d+$", "", name) if depth == len(parts) else name,
+            *parts[depth : depth + 1],
+        ):
             if there := at.get((above, wanted)):
                 return there
     here = [picture for (where, _), pictures in at.items() if where == place for picture in pictures]
@@ -257,7 +271,10 @@ def _short_ids(cases: list[Case], patients: dict[str, str]) -> list[Case]:
     if len(set(stems)) < len(stems):
         return cases
     return sorted(
-        (replace(case, id=stem, patient=case.patient if patients else stem) for case, stem in zip(cases, stems, strict=True)),
+        (
+            replace(case, id=stem, patient=case.patient if patients else stem)
+            for case, stem in zip(cases, stems, strict=True)
+        ),
         key=lambda case: case.id,
     )
 

@@ -116,7 +116,9 @@ def write_sunnybrook(folder: Path, *, count: int, seed: int = 0, size_px: int = 
         files.write(folder / "dicoms" / dicom / f"{number}.dcm", data)
         line = max(find_contours(pool.astype(float), 0.5), key=len)
         text = "".join(f"{col:.2f} {row:.2f}\n" for row, col in line)
-        files.write(folder / "contourfiles" / contours / "i-contours" / f"IM-0001-{number:04d}-icontour-manual.txt", text)
+        files.write(
+            folder / "contourfiles" / contours / "i-contours" / f"IM-0001-{number:04d}-icontour-manual.txt", text
+        )
         links.append((dicom, contours))
     _write_table(folder / "link.csv", ("patient_id", "original_id"), list(dict.fromkeys(links)))
 

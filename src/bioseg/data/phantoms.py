@@ -21,7 +21,8 @@ def nuclei(rng: Rng, size_px: int) -> tuple[NDArray[np.uint8], Labels]:
     height = np.zeros((size_px, size_px))
     for number in range(1, int(rng.integers(6, 16)) + 1):
         radius = rng.uniform(0.04, 0.09, 2) * size_px
-        rows, cols = ellipse(*rng.uniform(0, size_px, 2), *radius, shape=labels.shape, rotation=rng.uniform(0, np.pi))
+        row, col = rng.uniform(0, size_px, 2)
+        rows, cols = ellipse(row, col, radius[0], radius[1], shape=labels.shape, rotation=rng.uniform(0, np.pi))
         free = labels[rows, cols] == 0
         if len(rows) and free.mean() > 0.9:
             labels[rows[free], cols[free]] = number
@@ -68,7 +69,9 @@ def ct_slice(rng: Rng, size_px: int) -> tuple[NDArray[np.int16], Mask]:
     body = ((r - 0.5) / rng.uniform(0.33, 0.38)) ** 2 + ((c - 0.5) / rng.uniform(0.42, 0.46)) ** 2 < 1
     lung = np.zeros_like(body)
     for side in (-1, 1):
-        lung |= ((r - 0.48) / rng.uniform(0.19, 0.25)) ** 2 + ((c - 0.5 - side * 0.2) / rng.uniform(0.12, 0.15)) ** 2 < 1
+        lung |= ((r - 0.48) / rng.uniform(0.19, 0.25)) ** 2 + (
+            (c - 0.5 - side * 0.2) / rng.uniform(0.12, 0.15)
+        ) ** 2 < 1
     spine = ((r - 0.72) / 0.07) ** 2 + ((c - 0.5) / 0.06) ** 2 < 1
     values = np.where(body, 40.0, -1000.0)
     values[lung & body] = rng.uniform(-880, -780)

@@ -249,10 +249,6 @@ def _tiff(path: Path, file: BinaryIO) -> _Header:
         raise UnreadablePicture(f"{path}: {count} pictures in one TIFF; save the one to use as a file of its own")
     if page.samplesperpixel not in (1, 3, 4):
         raise UnreadablePicture(f"{path}: {page.samplesperpixel} channels; save 1 (grey), 3 (RGB) or 4 (RGBA)")
-    starts, lengths = page.dataoffsets, page.databytecounts
-    ends = [start + length for start, length in zip(starts, lengths, strict=False)]
-    if len(starts) != len(lengths) or max(ends) > tiff.filehandle.size:
-        raise ValueError("parts of the picture lie beyond the end of the file")
     return _Header((page.imagelength, page.imagewidth), lambda: _from_tiff(path, file, page))
 
 
@@ -277,13 +273,15 @@ def _compressed_tiff(path: Path, file: BinaryIO, page: Any) -> Stored:
     from PIL.TiffImagePlugin import TiffImageFile
 
     file.seek(0)
-    stored = _from_pillow(TiffImageFile(file))
-    if page.dtype == bool:
-        return stored
-    if page.dtype.itemsize > stored.pixels.dtype.itemsize:
+    try:
+        stored = _from_pillow(TiffImageFile(file))
+        exact = page.dtype == bool or page.dtype.itemsize <= stored.pixels.dtype.itemsize
+    except SyntaxError:  # Pillow's word for a kind of pixel it does not know
+        exact = False
+    if not exact:
         kind = f"{page.dtype} with {page.compression.name} compression"
         raise UnreadablePicture(f"{path}: {kind} is not supported; save it without compression")
-    return stored if page.colormap is not None else _stored(stored.pixels.astype(page.dtype))
+    return stored if page.dtype == bool or page.colormap is not None else _stored(stored.pixels.astype(page.dtype))
 
 
 @_quiet()

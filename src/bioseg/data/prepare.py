@@ -34,7 +34,7 @@ def fixed_window(values: Picture, *, low: float, high: float) -> Picture:
     """``low`` becomes 0 and ``high`` 1, what lies outside is clipped; all 0 where they are the same."""
     if high <= low:
         return np.zeros(values.shape, np.float32)
-    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32, copy=False)
+    return np.asarray(np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1), np.float32)
 
 
 def clahe(values: Picture, *, clip_limit: float = 3.0, tiles: int = 8) -> Picture:
@@ -100,8 +100,12 @@ def place(shape: tuple[int, int], how: Preparation) -> Placement:
     if how.fit == "stretch":
         return Placement(shape, crop, (0, 0, *how.size_px))
     scale = min(how.size_px[0] / rows, how.size_px[1] / cols)
-    fitted = tuple(min(side, max(1, round(length * scale))) for side, length in zip(how.size_px, (rows, cols), strict=True))
-    return Placement(shape, crop, ((how.size_px[0] - fitted[0]) // 2, (how.size_px[1] - fitted[1]) // 2, fitted[0], fitted[1]))
+    fitted = tuple(
+        min(side, max(1, round(length * scale))) for side, length in zip(how.size_px, (rows, cols), strict=True)
+    )
+    return Placement(
+        shape, crop, ((how.size_px[0] - fitted[0]) // 2, (how.size_px[1] - fitted[1]) // 2, fitted[0], fitted[1])
+    )
 
 
 def to_unit(stored: Stored, how: Preparation) -> Picture:
@@ -154,7 +158,9 @@ def restore(probability: Probability, placement: Placement) -> Probability:
     return whole
 
 
-def _to_grid(plane: NDArray[np.float32], placement: Placement, how: Preparation, interpolation: Interpolation) -> NDArray[np.float32]:
+def _to_grid(
+    plane: NDArray[np.float32], placement: Placement, how: Preparation, interpolation: Interpolation
+) -> NDArray[np.float32]:
     top, left, rows, cols = placement.crop
     part = plane[top : top + rows, left : left + cols]
     top, left, rows, cols = placement.inner

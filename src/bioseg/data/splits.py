@@ -145,4 +145,6 @@ def _patients(cases: Sequence[Case], seed: int) -> list[list[Case]]:
 
 def _enough(there: int, wanted: int, what: str) -> None:
     if there < wanted:
-        raise BiosegError(f"{there} usable {what} with masks, and {wanted} parts to fill; add pictures or ask for fewer folds")
+        raise BiosegError(
+            f"{there} usable {what} with masks, and {wanted} parts to fill; add pictures or ask for fewer folds"
+        )

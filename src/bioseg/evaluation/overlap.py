@@ -96,10 +96,14 @@ def standard_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
 def nuclei_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
     """The nuclei study's own: Dice and IoU with smoothing .001 of both classes, and their means."""
     c = confusion(predicted, truth)
-    scores = {}
+    scores: dict[str, float] = {}
     for name, score in (("dice", smoothed_dice), ("iou", smoothed_iou)):
         fore, back = score(c, smoothing=1e-3), score(c.swapped, smoothing=1e-3)
-        scores |= {f"nuclei_{name}": fore, f"nuclei_background_{name}": back, f"nuclei_two_class_{name}": (fore + back) / 2}
+        scores |= {
+            f"nuclei_{name}": fore,
+            f"nuclei_background_{name}": back,
+            f"nuclei_two_class_{name}": (fore + back) / 2,
+        }
     return scores
 
 

@@ -57,11 +57,18 @@ def read_csv(path: Path) -> list[Row]:
     try:
         lines = list(csv.DictReader(path.read_text().splitlines()))
         return [
-            Row(*(line.pop(key) for key in KEYS), {name: float(value) if value else float("nan") for name, value in line.items()})
+            Row(
+                line.pop("case"),
+                line.pop("patient"),
+                line.pop("source"),
+                {name: float(value) if value else float("nan") for name, value in line.items()},
+            )
             for line in lines
         ]
     except (OSError, KeyError, ValueError, TypeError) as fault:
-        raise BiosegError(f"{path}: not a table of scores ({fault}); give a folder that train or evaluate wrote") from None
+        raise BiosegError(
+            f"{path}: not a table of scores ({fault}); give a folder that train or evaluate wrote"
+        ) from None
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
@@ -95,7 +102,9 @@ def compare(first: Sequence[Row], second: Sequence[Row], *, score: str = "dice",
     pairs = [(row, other[row.case]) for row in first if row.case in other]
     pairs = [(a, b) for a, b in pairs if not np.isnan(a.scores.get(score, np.nan) + b.scores.get(score, np.nan))]
     if not pairs:
-        raise BiosegError(f"the two runs share no case with a {score}; compare runs that were judged on the same pictures")
+        raise BiosegError(
+            f"the two runs share no case with a {score}; compare runs that were judged on the same pictures"
+        )
     change = np.array([b.scores[score] - a.scores[score] for a, b in pairs])
     gain = -change if score in LOWER_IS_BETTER else change
     return {

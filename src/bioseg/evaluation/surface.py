@@ -1,4 +1,7 @@
-"""Distances between two outlines. A mask's outline is its pixels that touch the outside, 4-connected; beyond the picture is outside."""
+"""Distances between two outlines.
+
+A mask's outline is its pixels that touch the outside, 4-connected; beyond the picture is outside.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

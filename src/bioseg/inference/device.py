@@ -4,8 +4,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 from bioseg.types import BiosegError
+
+FORMAT = torch.channels_last
+"""How pictures and weights lie in memory: convolutions run up to twice as fast so, on a GPU and on a CPU."""
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -23,13 +27,14 @@ def choose(name: str = "auto") -> torch.device:
         raise BiosegError(f"--device {name}: this machine or this PyTorch has none; use --device cpu") from None
 
 
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on ``device``, its weights lying as :data:`FORMAT` says."""
+    placed: nn.Module = network.to(device).to(memory_format=FORMAT)  # type: ignore[call-overload]
+    return placed
+
+
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 where a GPU has it (no loss scaling is needed), float32 on a CPU so that runs repeat bit for bit."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
-
-
-def memory_format(device: torch.device) -> torch.memory_format:
-    """Channels last on a GPU, where convolutions run quicker so."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bioseg.inference.device import autocast, memory_format
+from bioseg.inference.device import FORMAT, autocast
 
 
 @torch.inference_mode()
@@ -17,7 +17,8 @@ def logits(network: nn.Module, pictures: Tensor) -> Tensor:
         pictures: [N, channels, rows, cols] in [0, 1].
     """
     with autocast(pictures.device):
-        return network(pictures.contiguous(memory_format=memory_format(pictures.device))).float()
+        result: Tensor = network(pictures.contiguous(memory_format=FORMAT))
+    return result.float()
 
 
 def mean_probability(networks: Sequence[nn.Module], pictures: Tensor, *, flips: bool = False) -> Tensor:

@@ -40,7 +40,7 @@ class Predictor:
     def __init__(self, networks: Sequence[nn.Module], recipe: SegmentationRecipe, device: torch.device) -> None:
         """Move ``networks`` to ``device`` and switch them to evaluation."""
         self.recipe, self.device = recipe, device
-        self.networks = [network.to(device, memory_format=devices.memory_format(device)).eval() for network in networks]
+        self.networks = [devices.place(network, device).eval() for network in networks]
 
     @classmethod
     def open(cls, model: Path, device: str = "auto") -> "Predictor":
@@ -52,7 +52,9 @@ class Predictor:
         record = read_record(model)
         recipe = decode(record["recipe"])
         folders = fold_folders(model, record)
-        return cls([_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device))
+        return cls(
+            [_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device)
+        )
 
     def predict_prepared(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of prepared pictures on their own, prepared grid.

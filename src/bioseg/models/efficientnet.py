@@ -77,7 +77,9 @@ class SameConv(nn.Conv2d):
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         """``groups`` equal to ``inside`` makes it depthwise."""
-        super().__init__(inside, outside, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
+        super().__init__(
+            inside, outside, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups, bias=False
+        )
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,7 +112,9 @@ class Block(nn.Module):
         """Build it with fresh weights."""
         super().__init__()
         width = inside * expansion
-        self.expand = nn.Sequential(SameConv(inside, width, 1), _norm(width), _act(lite)) if expansion > 1 else nn.Identity()
+        self.expand = (
+            nn.Sequential(SameConv(inside, width, 1), _norm(width), _act(lite)) if expansion > 1 else nn.Identity()
+        )
         self.filter = nn.Sequential(SameConv(width, width, kernel, stride, width), _norm(width), _act(lite))
         self.excite = nn.Identity() if lite else SqueezeExcite(width, max(1, inside // 4))
         self.project = nn.Sequential(SameConv(width, outside, 1), _norm(outside))
@@ -220,9 +224,10 @@ def _renamed(name: str, network: EfficientNet) -> str:
         return f"{outer.get(part, part)}.{rest}"
     number = int(match[1])
     for index, stage in enumerate(network.stages):
-        if number < len(stage):
+        count = len(list(stage.children()))
+        if number < count:
             return f"stages.{index}.{number}.{inner.get(match[2], match[2])}.{match[3]}"
-        number -= len(stage)
+        number -= count
     return name
 
 

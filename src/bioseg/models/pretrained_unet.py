@@ -17,6 +17,8 @@ class PretrainedUNet(nn.Module):
     def __init__(self, encoder: EfficientNet, widths: tuple[int, ...]) -> None:
         """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``."""
         super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
         spec = SPECS[encoder.name]
         self.encoder = encoder
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)

@@ -18,7 +18,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, width, rows, cols] → the same."""
-        return x + self.body(x)
+        change: Tensor = self.body(x)
+        return x + change
 
 
 class ResidualFcn(nn.Module):

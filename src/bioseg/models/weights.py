@@ -22,7 +22,11 @@ def load_into(network: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as fault:
         raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
     own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    wrong = sorted(name for name in {*own, *tensors} if name not in tensors or own.get(name) != tuple(tensors[name].shape))
+    wrong = sorted(
+        name for name in {*own, *tensors} if name not in tensors or own.get(name) != tuple(tensors[name].shape)
+    )
     if wrong:
-        raise BiosegError(f"{path}: weights of another network ({len(wrong)} tensors differ, first {wrong[0]}); train again")
+        raise BiosegError(
+            f"{path}: weights of another network ({len(wrong)} tensors differ, first {wrong[0]}); train again"
+        )
     network.load_state_dict(tensors)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -138,7 +139,9 @@ def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]
     size = (_multiple(side * scale),) * 2 if varied else (_multiple(rows * scale), _multiple(cols * scale))
     hounsfield = facts.lowest <= -500
     window = (
-        call(prepare.fixed_window, low=-1000.0, high=400.0) if hounsfield else call(prepare.percentile_window, low=1.0, high=99.0)
+        call(prepare.fixed_window, low=-1000.0, high=400.0)
+        if hounsfield
+        else call(prepare.percentile_window, low=1.0, high=99.0)
     )
     reasons = [
         f"size {size[0]}×{size[1]}: the median picture is {rows}×{cols}, the largest side may be {limit}"
@@ -149,7 +152,7 @@ def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]
         else "window: 1st to 99th percentile of each picture, whatever its scale",
         "colour: the channels differ" if facts.colour else "grey",
     ]
-    fit = "letterbox" if varied else "stretch"
+    fit: Literal["letterbox", "stretch"] = "letterbox" if varied else "stretch"
     return Preparation(size_px=size, channels=3 if facts.colour else 1, intensity=(window,), fit=fit), reasons
 
 

@@ -1,4 +1,8 @@
-"""Figures of a run. Pictures are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols]; every function returns a figure."""
+"""Figures of a run.
+
+Pictures are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols], True inside. Every function returns a figure
+that belongs to no global state; :func:`save` writes it.
+"""
 
 import io
 from collections.abc import Sequence
@@ -6,26 +10,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bioseg import files
 from bioseg.evaluation.summary import Row
-from bioseg.types import Mask, Picture
+from bioseg.types import Array, Mask, Picture
 
-INK, QUIET, LINE = "#22303c", "#6b7a88", "#d8dee4"
-TRAINING, VALIDATION = "#9a6700", "#0969a8"
-TP, FP, FN = (0.0, 0.85, 0.85), (0.95, 0.0, 0.85), (1.0, 0.9, 0.0)
-PREDICTED, TRUTH, POOR = (0.86, 0.1, 0.1), (0.1, 0.35, 0.95), "#d1242f"
-STYLE = {
-    "font.size": 10, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK, "xtick.color": QUIET,
-    "ytick.color": QUIET, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#eef1f4",
-    "axes.axisbelow": True, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
-}  # fmt: skip
+Journal = Sequence[dict[str, Any]]
+INK, QUIET, LINE = "#1f2933", "#5f6c7b", "#cfd6de"
+TRAINING, VALIDATION = "#b35c00", "#0969a8"
+TP, FP, FN, TN = (0.0, 0.85, 0.85), (0.95, 0.0, 0.85), (1.0, 0.9, 0.0), (0.0, 0.0, 0.0)
+PREDICTED, TRUTH, POOR = (0.86, 0.1, 0.1), (0.1, 0.45, 1.0), "#d1242f"
+SOURCES = ("#0969a8", "#b35c00", "#1b7f6b", "#a3348f", "#5b5f66")
+LONGEST_SIDE = 512
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": QUIET,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#eceff3",
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": QUIET,
+    "ytick.labelcolor": QUIET,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,43 +72,60 @@ class Shown:
     @property
     def label(self) -> str:
         """Name, shortened in the middle, and score."""
-        name = self.name if len(self.name) <= 22 else f"{self.name[:10]}…{self.name[-10:]}"
+        name = self.name if len(self.name) <= 24 else f"{self.name[:11]}…{self.name[-11:]}"
         return f"{name}\nDice {self.dice:.3f}" if self.dice == self.dice else f"{name}\nDice undefined"
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all."""
+    files.write(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110, facecolor="white")
-    files.write(path, data.getvalue())
+    figure.savefig(data, format="png", dpi=144, facecolor="white")
+    return data.getvalue()
 
 
-def learning_curves(journals: Sequence[Sequence[dict[str, Any]]]) -> Figure:
-    """Loss and Dice by epoch, training and validation; a line a fold, a dot at the best epoch."""
-    figure, axes = _figure(1, 2, width=10, height=3.4)
-    for axis, training, validation, name in (
-        (axes[0, 0], "loss", "validation_loss", "Loss"),
-        (axes[0, 1], "training_dice", "dice", "Dice"),
+def learning_curves(journals: Sequence[Journal]) -> Figure:
+    """Loss and Dice by epoch, training and validation; a line a fold, a dot at the epoch whose weights are kept."""
+    figure, axes = _figure(1, 2, width=9, height=3.3)
+    journals = [journal for journal in journals if journal]
+    for axis, training, validation, title in (
+        (axes[0, 0], "loss", "validation_loss", "Loss, lower is better"),
+        (axes[0, 1], "training_dice", "dice", "Dice, higher is better"),
     ):
         for journal in journals:
-            epochs = [row["epoch"] for row in journal]
-            axis.plot(epochs, [row.get(training, np.nan) for row in journal], color=TRAINING, lw=1.5)
-            axis.plot(epochs, [row[validation] for row in journal], color=VALIDATION, lw=1.5)
-            best = min(journal, key=lambda row: row["validation_loss"])
-            axis.plot(best["epoch"], best[validation], "o", color=VALIDATION, ms=6)
-        axis.set_title(name)
+            look = {"alpha": 0.55 if len(journals) > 1 else 1.0, "lw": 1.8}
+            epochs, best = [row["epoch"] for row in journal], best_epoch(journal)
+            axis.plot(epochs, _column(journal, training), color=TRAINING, ls=(0, (4, 1.5)), **look)
+            axis.plot(epochs, _column(journal, validation), color=VALIDATION, **look)
+            axis.plot(best["epoch"], best.get(validation, np.nan), "o", color=VALIDATION, ms=7, mec="white", zorder=3)
+        axis.set_title(title)
         axis.set_xlabel("epoch")
-        if name == "Loss":
-            axis.set_yscale("log")
-    handles = [Patch(color=TRAINING, label="training"), Patch(color=VALIDATION, label="validation (dot: best)")]
-    axes[0, 1].legend(handles=handles, frameon=False, loc="lower right")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    losses = [value for journal in journals for name in ("loss", "validation_loss") for value in _column(journal, name)]
+    if losses and 0 < 8 * np.nanmin(losses) < np.nanmax(losses):
+        _logarithmic(axes[0, 0])
+    handles = [
+        Line2D([], [], color=TRAINING, lw=1.8, ls=(0, (4, 1.5)), label="training"),
+        Line2D([], [], color=VALIDATION, lw=1.8, label="validation"),
+        Line2D([], [], color=VALIDATION, marker="o", ls="", label="epoch kept"),
+    ]
+    _legend(figure, handles)
     return figure
+
+
+def best_epoch(journal: Journal) -> dict[str, Any]:
+    """The journal's row with the lowest validation loss, the first of equals: the epoch whose weights are kept."""
+    return min(journal, key=lambda row: row.get("validation_loss", np.inf))
 
 
 def rows(cases: Sequence[Shown]) -> Figure:
     """Picture | truth | prediction, a case a row."""
-    figure, axes = _figure(len(cases), 3, width=7.5, height=2.6 * len(cases))
-    for line, case in zip(axes, cases, strict=True):
+    figure, axes = _figure(max(1, len(cases)), 3, width=7.5, height=2.7 * max(1, len(cases)))
+    for line, case in zip(axes, map(_reduced, cases), strict=False):
         for axis, image, title in zip(
             line, (case.picture, case.truth, case.predicted), (case.label, "truth", "prediction"), strict=True
         ):
@@ -96,96 +136,119 @@ def rows(cases: Sequence[Shown]) -> Figure:
 def confusion_overlay(cases: Sequence[Shown]) -> Figure:
     """Every pixel coloured by its cell of the confusion matrix."""
     figure, axes = _grid(len(cases))
-    for axis, case in zip(axes, cases, strict=False):
+    for axis, case in zip(axes, map(_reduced, cases), strict=True):
         _show(axis, case.picture, case.label)
-        axis.imshow(confusion_colours(case.predicted, case.truth))
-    names = (("found", TP), ("too much", FP), ("missed", FN))
-    figure.legend(handles=[Patch(color=colour, label=name) for name, colour in names], frameon=False, ncols=3, loc="outside lower center")
+        axis.imshow(confusion_colours(case.predicted, case.truth), interpolation="nearest")
+    names = (("inside, found (TP)", TP), ("too much (FP)", FP), ("missed (FN)", FN), ("outside (TN)", TN))
+    _legend(figure, [Patch(facecolor=colour, edgecolor=LINE, label=name) for name, colour in names])
     return figure
 
 
-def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float64]:
-    """[rows, cols, 4]: true positive cyan, false positive magenta, false negative yellow, true negative black, alpha .5."""
-    colours = np.zeros((*truth.shape, 4))
-    for cell, colour in ((predicted & truth, TP), (predicted & ~truth, FP), (~predicted & truth, FN)):
-        colours[cell, :3] = colour
-    colours[..., 3] = 0.5
-    return colours
+def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
+    """Both masks as one layer of colour to lay over the picture.
+
+    Returns:
+        [rows, cols, 4] RGBA: true positive cyan, false positive magenta, false negative yellow, true negative black,
+        each with alpha .5.
+    """
+    cell = 2 * truth.astype(np.intp) + predicted
+    return np.array([(*colour, 0.5) for colour in (TN, FP, FN, TP)], np.float32)[cell]
 
 
 def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
     """The prediction filled in red over the picture, the truth's outline in blue; framed in red below ``poor`` Dice."""
     figure, axes = _grid(len(cases))
-    for axis, case in zip(axes, cases, strict=False):
+    for axis, case in zip(axes, map(_reduced, cases), strict=True):
         _show(axis, case.picture, case.label)
-        axis.imshow(np.dstack([np.full((*case.predicted.shape, 3), PREDICTED), 0.35 * case.predicted]))
-        width = max(1, round(max(case.truth.shape) / 256))
+        width = max(1, round(max(case.truth.shape) / 200))
         edge = case.truth & ~ndimage.binary_erosion(case.truth, iterations=width)
-        axis.imshow(np.dstack([np.full((*edge.shape, 3), TRUTH), 1.0 * edge]))
-        if not case.dice >= poor:
+        _tint(axis, case.predicted, PREDICTED, 0.4)
+        _tint(axis, edge, TRUTH, 1.0)
+        if case.dice < poor:
             for spine in axis.spines.values():
                 spine.set(visible=True, color=POOR, lw=3)
-    handles = [Patch(color=PREDICTED, alpha=0.35, label="prediction"), Patch(fill=False, edgecolor=TRUTH, lw=2, label="truth")]
-    figure.legend(handles=handles, frameon=False, ncols=2, loc="outside lower center")
+    handles: list[Any] = [
+        Patch(color=PREDICTED, alpha=0.5, lw=0, label="prediction"),
+        Line2D([], [], color=TRUTH, lw=2, label="outline of the truth"),
+    ]
+    if any(case.dice < poor for case in cases):
+        handles.append(Patch(fill=False, edgecolor=POOR, lw=2.5, label=f"Dice under {poor:g}"))
+    _legend(figure, handles)
     return figure
 
 
 def best_median_worst(cases: Sequence[Shown]) -> Figure:
-    """Three cases, best, median and worst by Dice: the picture, with truth, with prediction."""
-    figure, axes = _figure(len(cases), 3, width=7.5, height=2.7 * len(cases))
-    for line, case, rank in zip(axes, cases, ("best", "median", "worst"), strict=False):
+    """Best, median and worst case by Dice, in this order: the picture, with truth, with prediction."""
+    figure, axes = _figure(max(1, len(cases)), 3, width=7.5, height=2.8 * max(1, len(cases)))
+    for line, case, rank in zip(axes, map(_reduced, cases), ("Best", "Median", "Worst"), strict=False):
         _show(line[0], case.picture, f"{rank}: {case.label}")
-        for axis, mask, colour, name in ((line[1], case.truth, TRUTH, "truth"), (line[2], case.predicted, PREDICTED, "prediction")):
-            _show(axis, case.picture, name)
-            axis.imshow(np.dstack([np.full((*mask.shape, 3), colour), 0.45 * mask]))
+        for axis, mask, colour, title in (
+            (line[1], case.truth, TRUTH, "truth"),
+            (line[2], case.predicted, PREDICTED, "prediction"),
+        ):
+            _show(axis, case.picture, title)
+            _tint(axis, mask, colour, 0.5)
     return figure
 
 
-def distribution(table: Sequence[Row], scores: Sequence[str] = ("dice", "iou", "precision", "recall", "surface_dice")) -> Figure:
-    """Every case a dot, with the median and the middle half, a column a score (and, in Dice, a colour a source)."""
-    figure, axes = _figure(1, 1, width=8, height=3.6)
-    axis, rng = axes[0, 0], np.random.default_rng(0)
+def distribution(
+    table: Sequence[Row], scores: Sequence[str] = ("dice", "iou", "precision", "recall", "surface_dice")
+) -> Figure:
+    """Every case a dot, with the median and the middle half; a column a score, parted by source if there are 2 to 5."""
+    figure, axes = _figure(1, 1, width=9, height=3.7)
+    axis = axes[0, 0]
     sources = sorted({row.source for row in table})
-    shades = ["#0969a8", "#bf3989", "#1a7f37", "#9a6700", "#8250df"]
+    groups = [[row for row in table if row.source == source] for source in sources]
+    if not 1 < len(sources) <= len(SOURCES):
+        sources, groups = [""], [list(table)]
+    width = 0.8 / len(groups)
+    ticks = []
     for column, name in enumerate(scores):
-        values = np.array([row.scores.get(name, np.nan) for row in table])
-        for source, shade in zip(sources, shades * len(sources), strict=False):
-            own = np.array([row.source == source for row in table]) & np.isfinite(values)
-            places = column + rng.uniform(-0.18, 0.18, int(own.sum()))
-            axis.plot(places, values[own], "o", ms=4, alpha=0.5, color=shade, mew=0, label=source if column == 0 else None)
-        known = values[np.isfinite(values)]
-        if len(known):
-            low, middle, high = np.percentile(known, (25, 50, 75))
-            axis.fill_between([column - 0.3, column + 0.3], low, high, color=INK, alpha=0.12, lw=0)
-            axis.plot([column - 0.3, column + 0.3], [middle] * 2, color=INK, lw=2)
-    axis.set_xticks(range(len(scores)), [name.replace("_", " ") for name in scores])
+        missing = 0
+        for place, (group, colour) in enumerate(zip(groups, SOURCES, strict=False)):
+            values = np.array([row.scores.get(name, np.nan) for row in group])
+            missing += int(np.isnan(values).sum())
+            _strip(
+                axis, column + (place - (len(groups) - 1) / 2) * width, values[~np.isnan(values)], 0.42 * width, colour
+            )
+        ticks.append(name.replace("_", " ") + (f"\n{missing} undefined" if missing else ""))
+    axis.set_xticks(range(len(scores)), ticks)
+    axis.set_xlim(-0.55, len(scores) - 0.45)
     axis.set_ylim(top=1.01)
     axis.grid(axis="x", visible=False)
-    axis.set_title("Every held-out case; the bar is the median, the band the middle half")
-    if len(sources) > 1:
-        axis.legend(frameon=False, loc="lower right")
+    if len(groups) > 1:
+        handles = [
+            Line2D([], [], color=colour, marker="o", ls="", label=source or "no source")
+            for source, colour in zip(sources, SOURCES, strict=False)
+        ]
+        _legend(figure, handles)
     return figure
 
 
 def confusion_matrix(shares: dict[str, float]) -> Figure:
-    """The four cells as shares of all pixels, ``{"tp", "fp", "fn", "tn"}``."""
-    figure, axes = _figure(1, 1, width=3.8, height=3.4)
+    """The four cells as shares of all pixels.
+
+    Args:
+        shares: ``{"tp", "fp", "fn", "tn"}``, in [0, 1], together 1.
+    """
+    figure, axes = _figure(1, 1, width=4.2, height=3.6)
     cells = np.array([[shares["tp"], shares["fn"]], [shares["fp"], shares["tn"]]])
     axis = axes[0, 0]
     axis.imshow(cells, cmap="Blues", vmin=0, vmax=1)
     for (row, col), value in np.ndenumerate(cells):
-        axis.text(col, row, f"{value:.2%}", ha="center", va="center", color="white" if value > 0.5 else INK, fontsize=13)
+        axis.text(
+            col, row, f"{value:.2%}", ha="center", va="center", color="white" if value > 0.5 else INK, fontsize=14
+        )
     axis.set_xticks([0, 1], ["inside", "outside"])
     axis.set_yticks([0, 1], ["inside", "outside"])
     axis.set(xlabel="prediction", ylabel="truth", title="Share of all pixels")
+    axis.tick_params(length=0)
     axis.grid(visible=False)
     return figure
 
 
 def _figure(down: int, across: int, *, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
-    """A figure with a grid of axes [down, across], in our style, without touching anybody's global state."""
-    import matplotlib
-
+    """A figure with a grid of axes [down, across] in our style; inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(down, across, squeeze=False)
@@ -194,18 +257,66 @@ def _figure(down: int, across: int, *, width: float, height: float) -> tuple[Fig
 def _grid(count: int, across: int = 3) -> tuple[Figure, list[Axes]]:
     """So many axes in rows of ``across``; those left over are hidden."""
     down = max(1, -(-count // across))
-    figure, axes = _figure(down, across, width=8, height=2.9 * down + 0.3)
+    figure, axes = _figure(down, across, width=8, height=2.95 * down + 0.35)
     flat = list(axes.ravel())
     for axis in flat[count:]:
         axis.set_visible(False)
     return figure, flat[:count]
 
 
-def _show(axis: Axes, image: Picture | Mask, title: str) -> None:
-    axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+    figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside lower center", labelcolor=INK)
+
+
+def _show(axis: Axes, image: Array, title: str) -> None:
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest" if image.dtype == bool else "antialiased")
     axis.set_title(title, fontsize=9, fontweight="normal")
     axis.set_xticks([])
     axis.set_yticks([])
     axis.grid(visible=False)
     for spine in axis.spines.values():
         spine.set_visible(False)
+
+
+def _tint(axis: Axes, mask: Mask, colour: tuple[float, float, float], alpha: float) -> None:
+    """Lay ``colour`` over the inside of ``mask``."""
+    layer = np.array([(*colour, 0.0), (*colour, alpha)], np.float32)[mask.astype(np.intp)]
+    axis.imshow(layer, interpolation="nearest")
+
+
+def _strip(axis: Axes, centre: float, values: NDArray[np.float64], half: float, colour: str) -> None:
+    """A dot a value, spread evenly to ``half`` on both sides, over the middle half and the median."""
+    if not len(values):
+        return
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    axis.fill_between([centre - half, centre + half], low, high, color=INK, alpha=0.1, lw=0)
+    places = centre + half * (2 * ((np.arange(len(values)) * 0.6180339887) % 1) - 1)
+    opacity = float(np.clip(40 / len(values), 0.08, 0.6))
+    axis.plot(places, values, "o", ms=4.5, alpha=opacity, color=colour, mew=0)
+    axis.plot([centre - half, centre + half], [middle] * 2, color=INK, lw=2, solid_capstyle="round")
+
+
+def _logarithmic(axis: Axes) -> None:
+    """A logarithmic scale with plain numbers at 1, 2, 5, 10 …"""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    plain = ScalarFormatter()
+    plain.set_scientific(False)
+    axis.yaxis.set_major_formatter(plain)
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _column(journal: Journal, name: str) -> list[float]:
+    return [row.get(name, np.nan) for row in journal]
+
+
+def _reduced(case: Shown) -> Shown:
+    """The case, at most ``LONGEST_SIDE`` px long: a big scan costs gigabytes to draw and shows no more."""
+    step = -(-max(case.truth.shape) // LONGEST_SIDE)
+    if step == 1:
+        return case
+    down, across = case.truth.shape[0] // step, case.truth.shape[1] // step
+    inside = (slice(0, down * step), slice(0, across * step))
+    blocks = case.picture[inside].reshape(down, step, across, step, *case.picture.shape[2:])
+    truth, predicted = (mask[inside][step // 2 :: step, step // 2 :: step] for mask in (case.truth, case.predicted))
+    return Shown(case.name, blocks.mean(axis=(1, 3), dtype=np.float32), truth, predicted, case.dice)

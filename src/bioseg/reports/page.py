@@ -1,182 +1,294 @@
-"""One page that explains a run, or puts several side by side; everything it needs is inside it."""
+"""One page that explains a run, or puts several side by side; all that it shows is inside it."""
 
-import base64
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from bioseg import files
-from bioseg.evaluation.summary import compare, read_csv
+from bioseg.evaluation.summary import Row, compare, summarise
+from bioseg.reports.figures import best_epoch
+from bioseg.reports.run_folder import Run, read_run
 from bioseg.types import BiosegError
 
-FIGURES = (
-    ("curves.png", "Learning", "Loss and Dice after every epoch, on training batches as they were augmented, and on the held-out pictures."),
-    ("distribution.png", "Spread", "How the held-out pictures scored, one by one."),
-    ("best-median-worst.png", "Best, median, worst", "By Dice: the picture, the truth in blue, the prediction in red."),
-    ("worst.png", "Where it fails", "The six lowest Dice, prediction filled, truth outlined; below .8 framed in red."),
-    ("overlays.png", "A random few", "Not chosen by score."),
-    ("confusion.png", "", "The same pictures: found, too much, missed."),
-    ("rows.png", "", "Picture, truth, prediction."),
-    ("confusion-matrix.png", "All pixels together", "Shares of all pixels, averaged over pictures."),
-)
+FIGURES = {
+    "curves": "Training dashed, validation solid, a dot at the epoch whose weights are kept. Training is measured "
+    "while the network learns, on pictures as they were augmented.",
+    "distribution": "Every picture a dot; the bar is the median, the band holds the middle half.",
+    "best-median-worst": "The picture, then the truth in blue, then the prediction in red.",
+    "worst": "The lowest Dice: prediction filled in red, outline of the truth in blue, framed in red below 0.8.",
+    "overlays": "Drawn by lot, not chosen by score.",
+    "confusion": "Cyan: found. Magenta: marked, but outside the truth. Yellow: missed. Dark: rightly left out.",
+    "rows": "Picture, truth and prediction side by side.",
+    "confusion-matrix": "Shares of all pixels, averaged over pictures.",
+}
+MEANINGS = {
+    "dice": ("Dice", "twice the overlap, divided by both areas together"),
+    "iou": ("IoU", "overlap divided by the area that either covers"),
+    "precision": ("Precision", "share of the prediction that is right"),
+    "recall": ("Recall", "share of the truth that was found"),
+    "surface_dice": ("Surface Dice", "share of both outlines that lies close to the other"),
+    "hd95_mm": ("Distance, mm", "between the outlines, 95th percentile; less is better"),
+    "hd95_px": ("Distance, px", "between the outlines, 95th percentile; less is better"),
+    "accuracy": ("Accuracy", "share of all pixels that is right, background too"),
+}
+TICKS = 300
+"""At most so many cases are drawn in the strip under the headline."""
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the page of the runs (or evaluations) in ``folders``.
+    """Write the page of one run or evaluation, or of several side by side.
 
     Args:
-        folders: Each with ``summary.json`` and ``record.json``; figures and journal are shown where they are.
-        out: The file; by default ``report.html`` in the first folder.
+        folders: Each with what :class:`Run` lists; parts that are missing are left out of the page.
+        out: The file; by default ``report.html`` in the only folder, ``comparison.html`` beside the first of several.
 
     Returns:
         Where it is.
 
     Raises:
-        BiosegError: A folder lacks its summary or record.
+        BiosegError: A folder holds neither record nor summary, or one that is damaged.
     """
-    runs = [_run(folder) for folder in folders]
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True)
-    environment.filters |= {"score": _score, "interval": _interval}
-    first = runs[0]
-    title = f"{first['record']['name']} on {first['data']}" if len(runs) == 1 else f"{len(runs)} runs side by side"
-    lead = first["task"] if len(runs) == 1 else ", ".join(run["name"] for run in runs)
-    page = environment.get_template("report.html").render(
-        title=title, lead=lead, runs=runs, comparisons=_comparisons(folders, runs)
+    runs = [read_run(folder) for folder in folders]
+    default = folders[0] / "report.html" if len(runs) == 1 else folders[0].resolve().parent / "comparison.html"
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    path = out or folders[0] / "report.html"
-    files.write(path, page)
-    return path
+    environment.filters |= {"number": _number, "interval": _interval, "short": _short}
+    tools = (best_epoch, headline, learning, fault, score_rows, source_rows, strip, settings, origins)
+    page = environment.get_template("report.html").render(
+        runs=runs,
+        run=runs[0],
+        captions=FIGURES,
+        pairs=[pair_sentence(runs[0], run) for run in runs[1:]],
+        comparison=comparison(runs),
+        **{tool.__name__: tool for tool in tools},
+    )
+    files.write(out or default, page)
+    return out or default
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    """All that the template shows of one run."""
-    hint = "give a folder that train or evaluate wrote"
-    summary, record = files.read_json(folder / "summary.json", hint), files.read_json(folder / "record.json", hint)
-    journals = [] if "judged_on" in record else _journals(folder, record)
-    scores = [(name, value) for name, value in summary.items() if isinstance(value, dict) and not name.startswith("share_")]
-    return {
-        "name": folder.resolve().name,
-        "record": record,
-        "data": record.get("judged_on") or record["data"],
-        "task": record["recipe"]["task"],
-        "summary": summary,
-        "scores": scores,
-        "cards": _cards(summary),
-        "sentences": _sentences(summary, record),
-        "figures": _figures(folder, journals),
-        "folds": [_fold(journal) for journal in journals] if len(journals) > 1 else [],
-        "facts": _facts(record, journals),
-        "recipe": json.dumps(record["recipe"], indent=2),
-    }
-
-
-def _journals(folder: Path, record: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    places = [folder / f"fold-{k}" for k in range(record.get("folds", 0))] or [folder]
-    paths = [place / "journal.jsonl" for place in places]
-    return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths if path.exists()]
-
-
-def _cards(summary: dict[str, Any]) -> list[dict[str, str]]:
-    dice, iou = summary["dice"], summary["iou"]
-    distance, unit = next(((summary[f"hd95_{unit}"], unit) for unit in ("mm", "px") if f"hd95_{unit}" in summary), (None, ""))
-    cards = [
-        {"value": _score(dice["mean"]), "text": f"mean Dice, {_interval(dice['ci95'])} with 95 % confidence"},
-        {"value": _score(iou["mean"]), "text": "mean IoU"},
-        {"value": _score(dice["worst"]), "text": f"worst Dice; one in twenty is below {_score(dice['p5'])}"},
-    ]
-    if distance and distance["median"] is not None:
-        cards.append({"value": f"{distance['median']:.1f} {unit}", "text": "median distance of outlines (95th percentile)"})
-    return cards
-
-
-def _sentences(summary: dict[str, Any], record: dict[str, Any]) -> list[str]:
-    dice, patients = summary["dice"], summary.get("patients", summary["cases"])
-    how = f"by {record['folds']} folds, each picture by the network that had not seen its patient" if record.get("folds") else "none of them learned from"
-    where = f"on {record['judged_on']}" if "judged_on" in record else how
-    sentences = [f"Judged on {summary['cases']} pictures of {patients} patients, {where}."]
+def headline(run: Run) -> list[str]:
+    """The main number in plain words, a sentence an item."""
+    dice = run.dice
+    if dice.get("mean") is None:
+        return ["No picture was judged, or none has a Dice."]
+    cases, patients = run.summary["cases"], run.summary.get("patients")
+    whom = f"{cases} pictures" + (f" of {patients} patients" if patients and patients != cases else "")
+    if "judged_on" in run.record:
+        where = f"{whom} in {run.record['judged_on']}"
+    elif run.record.get("folds"):
+        where = (
+            f"{whom}, each outlined by the one of {run.record['folds']} networks that never learned from that patient"
+        )
+    else:
+        where = f"{whom} that the network never learned from"
+    words = [f"On average the outlines match the truth with a Dice of {dice['mean']:.3f}, on {where}."]
     low, high = dice["ci95"]
-    if low is not None:
-        sentences.append(
-            f"Were other patients of the same kind drawn, the mean Dice would lie between {_score(low)} and {_score(high)} in 95 of 100 draws."
+    if low is None:
+        words.append("All pictures come from one patient, so there is no telling how it would do on others.")
+    else:
+        words.append(
+            f"With other patients of the same kind, expect that average from {low:.3f} to {high:.3f} (95 % interval)."
         )
+    words.append(
+        f"Half of the pictures reach {dice['median']:.3f} or more, one in twenty falls below {dice['p5']:.3f}, "
+        f"the worst has {dice['worst']:.3f}."
+    )
     if dice["undefined"]:
-        sentences.append(f"{dice['undefined']} pictures have neither a mask nor a prediction; they have no Dice and are not in the mean.")
-    return sentences + list(record.get("reasons", []))
-
-
-def _figures(folder: Path, journals: list[list[dict[str, Any]]]) -> list[dict[str, str]]:
-    shown = []
-    for name, head, caption in FIGURES:
-        path = folder / "figures" / name
-        if path.exists():
-            sentence = _overfitting(journals) if name == "curves.png" and journals else ""
-            data = base64.b64encode(path.read_bytes()).decode()
-            shown.append({"head": head, "caption": caption, "data": data, "sentence": sentence})
-    return shown
-
-
-def _overfitting(journals: list[list[dict[str, Any]]]) -> str:
-    """What the curves say, in words: the gap at the best epoch, and whether validation got worse after it."""
-    best = [min(journal, key=lambda row: row["validation_loss"]) for journal in journals]
-    gap = sum(row.get("training_dice", row["dice"]) - row["dice"] for row in best) / len(best)
-    later = sum(journal[-1]["validation_loss"] > 1.1 * row["validation_loss"] for journal, row in zip(journals, best, strict=True))
-    words = f"At the best epoch the training Dice is {abs(gap):.3f} {'above' if gap > 0 else 'below'} the validation Dice: "
-    words += "it overfits; more pictures or stronger augmentation would help." if gap > 0.05 else "no sign of overfitting."
-    return words + (" After it the validation loss rose again; the weights kept are those of the best epoch." if later else "")
-
-
-def _fold(journal: list[dict[str, Any]]) -> dict[str, Any]:
-    best = min(journal, key=lambda row: row["validation_loss"])
-    return {"epochs": len(journal), "best": best["epoch"], "dice": best["dice"], "minutes": _minutes([journal])}
-
-
-def _minutes(journals: list[list[dict[str, Any]]]) -> float:
-    return sum(float(row["seconds"]) for journal in journals for row in journal) / 60
-
-
-def _facts(record: dict[str, Any], journals: list[list[dict[str, Any]]]) -> list[tuple[str, str]]:
-    parts = record.get("parts", {})
-    facts = {
-        "command": record.get("command"),
-        "data": record.get("data"),
-        "cases": ", ".join(f"{len(ids)} {part}" for part, ids in parts.items() if ids) or None,
-        "epochs": ", ".join(str(len(journal)) for journal in journals) or None,
-        "training time": f"{_minutes(journals):.1f} minutes" if journals else None,
-        "machine": f"{record.get('device')}, {record.get('threads')} threads",
-        "seed": record.get("seed"),
-        "recipe fingerprint": record.get("fingerprint"),
-        "split checksum": record.get("split"),
-        "versions": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
-        "git commit": record.get("git_commit"),
-        "started": record.get("started"),
-        "model": record.get("model"),
-    }
-    return [(name, str(value)) for name, value in facts.items() if value is not None]
-
-
-def _comparisons(folders: Sequence[Path], runs: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for every run against the first, where they share cases."""
-    texts = []
-    for folder, run in zip(folders[1:], runs[1:], strict=True):
-        try:
-            pair = compare(read_csv(folders[0] / "scores.csv"), read_csv(folder / "scores.csv"))
-        except BiosegError as fault:
-            texts.append(f"{run['name']} against {runs[0]['name']}: {fault}.")
-            continue
-        texts.append(
-            f"{run['name']} against {runs[0]['name']}, picture by picture: Dice {pair['difference']:+.4f} "
-            f"({_interval(pair['ci95'])}), better in {pair['better']} of {pair['cases']}, worse in {pair['worse']}."
+        words.append(
+            f"{dice['undefined']} more have nothing to outline and nothing outlined: right, but without a Dice."
         )
-    return texts
+    return words
 
 
-def _score(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+def learning(run: Run) -> str:
+    """What the curves say: whether it overfits, and whether it was done."""
+    if not run.journals:
+        return ""
+    kept = [best_epoch(journal) for journal in run.journals]
+    last = [journal[-1] for journal in run.journals]
+    epochs = sorted({row["epoch"] for row in kept})
+    words = f"Best after epoch {' to '.join(map(str, sorted({epochs[0], epochs[-1]})))}. "
+    if min(len(journal) for journal in run.journals) < 3:
+        return words + "Too few epochs to say whether it overfits."
+    gaps = [row["training_dice"] - row["dice"] for row in kept if {"training_dice", "dice"} <= set(row)]
+    gap = sum(gaps) / len(gaps) if gaps else 0.0
+    pairs = list(zip(kept, last, strict=True))
+    rising = sum(
+        end["validation_loss"] > 1.1 * best["validation_loss"] and end["loss"] < best["loss"] for best, end in pairs
+    )
+    where = f" in {rising} of {len(kept)} folds" if len(kept) > 1 else ""
+    beside = (
+        f"Dice {abs(gap):.3f} {'higher' if gap > 0 else 'lower'} on training than on validation pictures"
+        if gaps
+        else ""
+    )
+    if gap > 0.05:
+        words += f"It overfits: {beside}. More pictures or stronger augmentation would help."
+    elif rising:
+        words += f"It began to overfit{where}: validation loss rose while training loss still fell. "
+        words += "The weights kept are from before."
+    else:
+        words += "No sign of overfitting" + (f": {beside}." if beside else ".")
+    if all(best["epoch"] == end["epoch"] for best, end in pairs) and not rising:
+        words += " It was still improving when it stopped; more epochs may help."
+    return words
 
 
-def _interval(bounds: Sequence[float | None]) -> str:
-    return "one patient only" if bounds[0] is None or math.isnan(bounds[0]) else f"{_score(bounds[0])} … {_score(bounds[1])}"
+def fault(row: Row) -> str:
+    """What is wrong with an outline, in words, from its precision and recall."""
+    precision, recall = row.scores.get("precision", math.nan), row.scores.get("recall", math.nan)
+    if math.isnan(recall):
+        return "marks something where there is nothing"
+    if math.isnan(precision):
+        return "finds nothing"
+    missed, extra = f"misses {1 - recall:.0%} of the truth", f"{1 - precision:.0%} of what it marks is outside"
+    if abs(precision - recall) < 0.1:
+        return f"{missed}, {extra}"
+    return missed if recall < precision else extra
+
+
+def score_rows(run: Run, which: str = "summary") -> list[tuple[str, str, dict[str, Any]]]:
+    """(name, meaning, summary) of every score, the main ones first."""
+    scores = {name: value for name, value in getattr(run, which).items() if isinstance(value, dict)}
+    order = [name for name in MEANINGS if name in scores]
+    order += [name for name in scores if name not in MEANINGS and not name.startswith("share_")]
+    return [(*MEANINGS.get(name, (name.replace("_", " ").capitalize(), "")), scores[name]) for name in order]
+
+
+def source_rows(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """(source, summary of its cases) where there are several."""
+    sources = sorted({row.source for row in run.table})
+    if len(sources) < 2:
+        return []
+    return [
+        (source or "no source", summarise([row for row in run.table if row.source == source])) for source in sources
+    ]
+
+
+def strip(run: Run) -> dict[str, Any]:
+    """Places in [0, 1000] along a line from ``low`` to 1: every case's Dice (or some, evenly), the interval."""
+    values = [row.scores["dice"] for row in run.ranked]
+    if not values:
+        return {}
+    low = min(0.9, math.floor(10 * values[0]) / 10)
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(TICKS, len(values))).round().astype(int))
+    ends = [end for end in run.dice.get("ci95", []) if end is not None]
+    place = [round(1000 * (value - low) / (1 - low), 1) for value in [*ends, *(values[k] for k in chosen)]]
+    return {"low": low, "interval": place[: len(ends)], "cases": place[len(ends) :]}
+
+
+def settings(run: Run) -> list[tuple[str, str]]:
+    """What was trained on what, (term, text)."""
+    recipe, record = run.recipe, run.record
+    training, preparation = recipe.get("training", {}), recipe.get("preparation", {})
+    parts = record.get("parts", {}) if len(run.folds) == 1 else {}
+    sizes = ", ".join(f"{len(ids)} for {part}" for part, ids in parts.items() if ids)
+    size = " × ".join(map(str, preparation.get("size_px", ())))
+    pairs = {
+        "Recipe": " · ".join(filter(None, (record.get("name"), recipe.get("purpose")))),
+        "Trained on": " · ".join(filter(None, (record.get("data"), sizes, _count(record.get("patients"), "patients")))),
+        "Judged on": record.get("judged_on"),
+        "Split": _words(recipe.get("fold" if record.get("folds") else "split")),
+        "Network": _words(recipe.get("network")),
+        "Input": size and f"{size} px, {'grey' if preparation.get('channels') == 1 else 'colour'}",
+        "Learning": ", ".join(
+            f"{name} {_words(training[name])}"
+            for name in ("loss", "optimiser", "rate", "batch", "epochs")
+            if name in training
+        ),
+        "Scores": {"picture": "on each picture's own grid", "prepared": "on the resized grid, as the study did"}.get(
+            recipe.get("judged_on", ""), ""
+        ),
+    }
+    return [(term, text) for term, text in pairs.items() if text]
+
+
+def origins(run: Run) -> list[tuple[str, str]]:
+    """How it was made, so that it can be made again, (term, text)."""
+    record = run.record
+    pairs = {
+        "Command": record.get("command"),
+        "Started": record.get("started"),
+        "Training time": f"{run.minutes:.1f} minutes" if run.minutes else None,
+        "Machine": ", ".join(filter(None, (record.get("device"), _count(record.get("threads"), "threads")))),
+        "Seed": record.get("seed"),
+        "Recipe fingerprint": record.get("fingerprint"),
+        "Split checksum": record.get("split"),
+        "Versions": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+        "Git commit": record.get("git_commit"),
+        "Model": record.get("model"),
+    }
+    return [(term, str(text)) for term, text in pairs.items() if text not in (None, "")]
+
+
+def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """(term, a text a run), for the table that puts runs side by side."""
+    distance = next((name for run in runs for name in ("hd95_mm", "hd95_px") if name in run.summary), "hd95_px")
+
+    def line(name: str, part: str) -> list[str]:
+        return [_number(run.summary.get(name, {}).get(part)) for run in runs]
+
+    lines = {
+        "Recipe": [str(run.record.get("name", "–")) for run in runs],
+        "Judged on": [str(run.record.get("judged_on") or run.record.get("data", "–")) for run in runs],
+        "Pictures": [str(run.summary.get("cases", "–")) for run in runs],
+        "Mean Dice": line("dice", "mean"),
+        "95 % interval": [_interval(run.dice.get("ci95")) for run in runs],
+        "SD": line("dice", "sd"),
+        "Median Dice": line("dice", "median"),
+        "5th percentile": line("dice", "p5"),
+        "Worst Dice": line("dice", "worst"),
+        "Undefined": [str(run.dice.get("undefined", "–")) for run in runs],
+        "Mean IoU": line("iou", "mean"),
+        f"Median {MEANINGS[distance][0].lower()}": line(distance, "median"),
+        "Test part, Dice": [_number(run.test.get("dice", {}).get("mean")) for run in runs],
+        "Epochs": [", ".join(str(len(journal)) for journal in run.journals) or "–" for run in runs],
+        "Minutes": [f"{run.minutes:.1f}" if run.minutes else "–" for run in runs],
+        "Fingerprint": [str(run.record.get("fingerprint", "–")) for run in runs],
+    }
+    return [(term, texts) for term, texts in lines.items() if set(texts) != {"–"}]
+
+
+def pair_sentence(first: Run, second: Run) -> str:
+    """The second run against the first, picture by picture."""
+    try:
+        pair = compare(first.table, second.table)
+    except BiosegError as reason:
+        return f"{second.name} against {first.name}: {reason}."
+    low, high = pair["ci95"]
+    clear = {True: "no clear difference", False: "a clear difference"}[low != low or low <= 0 <= high]
+    return (
+        f"{second.name} against {first.name}, picture by picture: Dice {pair['difference']:+.4f} on average "
+        f"({_interval(pair['ci95'], '+.4f')}): {clear}. Better in {pair['better']}, worse in {pair['worse']}, "
+        f"equal in {pair['equal']} of {pair['cases']} pictures that both judged."
+    )
+
+
+def _words(value: Any) -> str:
+    """A recipe's value: calls as ``name(argument=value)`` without their module."""
+    if not isinstance(value, dict):
+        return "" if value is None else str(value)
+    arguments = ", ".join(f"{name}={_words(part)}" for name, part in value.items() if name != "$call")
+    return str(value.get("$call", "")).rpartition(":")[2] + (f"({arguments})" if arguments else "")
+
+
+def _count(number: Any, what: str) -> str:
+    return f"{number} {what}" if number else ""
+
+
+def _number(value: float | None, pattern: str = ".4f") -> str:
+    return "–" if value is None or math.isnan(value) else format(value, pattern if abs(value) < 10 else ".1f")
+
+
+def _interval(bounds: Sequence[float | None] | None, pattern: str = ".4f") -> str:
+    low, high = bounds or (None, None)
+    return "–" if low is None or math.isnan(low) else f"{_number(low, pattern)} to {_number(high, pattern)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:11]}…{name[-11:]}"

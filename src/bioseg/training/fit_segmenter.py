@@ -13,7 +13,7 @@ from bioseg.data import augment
 from bioseg.data.dataset import Samples
 from bioseg.evaluation import overlap
 from bioseg.inference import ensemble
-from bioseg.inference.device import autocast, memory_format
+from bioseg.inference.device import FORMAT, autocast, place
 from bioseg.inference.postprocess import Postprocess, apply
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.training.run import Run
@@ -34,7 +34,9 @@ class Watch:
     epoch: Callable[[dict[str, Any]], None] = lambda row: None
 
 
-def fit_segmenter(run: Run, recipe: SegmentationRecipe, train: Samples, validation: Samples, watch: Watch = Watch()) -> None:
+def fit_segmenter(
+    run: Run, recipe: SegmentationRecipe, train: Samples, validation: Samples, watch: Watch = Watch()
+) -> None:
     """Fit the recipe's network, or go on fitting it, until the epochs are done or patience is exhausted.
 
     Args:
@@ -46,11 +48,13 @@ def fit_segmenter(run: Run, recipe: SegmentationRecipe, train: Samples, validati
     """
     how, device = recipe.training, run.device
     torch.manual_seed(how.seed)
-    network = recipe.network().to(device, memory_format=memory_format(device))
+    network = place(recipe.network(), device)
     optimiser = how.optimiser(_groups(network, how))
     run.restore(network, optimiser)
 
-    for epoch in run.epochs(how.epochs, lambda losses: patience_exhausted(losses, patience=how.patience, min_delta=how.min_delta)):
+    for epoch in run.epochs(
+        how.epochs, lambda losses: patience_exhausted(losses, patience=how.patience, min_delta=how.min_delta)
+    ):
         started, done, total_loss = time.perf_counter(), 0, 0.0
         rng = run.rng(epoch)
         order = _order(rng, len(train.cases), how.batch)
@@ -64,10 +68,12 @@ def fit_segmenter(run: Run, recipe: SegmentationRecipe, train: Samples, validati
             turn = augment.draw(recipe.augmentation, rng, len(pictures), (pictures.shape[-2], pictures.shape[-1]))
             pictures, masks = augment.apply(pictures, masks, turn)
             with autocast(device):
-                logits = network(pictures.contiguous(memory_format=memory_format(device)))
+                logits = network(pictures.contiguous(memory_format=FORMAT))
             loss = how.loss(logits, masks)
             if not loss.isfinite():
-                raise BiosegError(f"{run.folder}: loss is {loss.item()} in epoch {epoch + 1}; --set training.rate=… lower")
+                raise BiosegError(
+                    f"{run.folder}: loss is {loss.item()} in epoch {epoch + 1}; --set training.rate=… lower"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -102,7 +108,9 @@ def validate(network: nn.Module, samples: Samples, recipe: SegmentationRecipe) -
         logits = ensemble.logits(network, batch.pictures.to(device))
         losses.append(float(recipe.training.loss(logits, batch.masks.to(device))))
         sizes.append(len(batch.pictures))
-        for probability, truth in zip(logits.sigmoid().cpu().numpy()[:, 0], batch.masks.numpy()[:, 0] > 0.5, strict=True):
+        for probability, truth in zip(
+            logits.sigmoid().cpu().numpy()[:, 0], batch.masks.numpy()[:, 0] > 0.5, strict=True
+        ):
             confusion = overlap.confusion(apply(probability, threshold), truth)
             rows.append((overlap.dice(confusion), overlap.iou(confusion), overlap.accuracy(confusion)))
     scores = [float(np.nanmean(column)) if np.isfinite(column).any() else 0.0 for column in np.array(rows).T]

@@ -8,9 +8,9 @@ import torch
 
 def adam(groups: Iterable[dict[str, Any]], *, epsilon: float = 1e-7) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015) with the ε of the Keras studies that the reference systems are."""
-    return torch.optim.Adam(groups, eps=epsilon)
+    return torch.optim.Adam(groups, eps=epsilon, fused=True)
 
 
 def adamw(groups: Iterable[dict[str, Any]], *, weight_decay: float = 1e-4) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
-    return torch.optim.AdamW(groups, weight_decay=weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)

@@ -20,6 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from bioseg import files
+from bioseg.inference.device import FORMAT
 from bioseg.types import BiosegError
 
 Row = dict[str, Any]
@@ -101,7 +102,9 @@ class Run:
             files.write(self.folder / "best.safetensors", weights)
         tensors, groups = _flatten(optimiser.state_dict())
         state = {"history": self.history, "groups": groups}
-        _write_last(self.folder, {"network.safetensors": weights, "optimiser.safetensors": save_tensors(tensors)}, state)
+        _write_last(
+            self.folder, {"network.safetensors": weights, "optimiser.safetensors": save_tensors(tensors)}, state
+        )
         self._write_journal()
 
     def close(self) -> None:
@@ -123,7 +126,11 @@ class Run:
 
 def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """An optimiser's state as named tensors and JSON groups."""
-    tensors = {f"{index}.{name}": value.contiguous() for index, slots in state["state"].items() for name, value in slots.items()}
+    tensors = {
+        f"{index}.{name}": value.contiguous()
+        for index, slots in state["state"].items()
+        for name, value in slots.items()
+    }
     return tensors, state["param_groups"]
 
 
@@ -131,7 +138,8 @@ def _unflatten(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        # As the weights lie, else the resumed steps are slower.
+        state.setdefault(int(index), {})[name] = value.contiguous(memory_format=FORMAT) if value.ndim == 4 else value
     return {"state": state, "param_groups": groups}
 
 

@@ -29,7 +29,9 @@ def demo(out: Path, data: Path | None, *, tell: train.Tell, say: Callable[[str],
         settings = ("training.epochs=4",)
     run = out / "run"
     say("2/4 training")
-    order = train.Order(recipes.get("auto"), data, run, settings=settings, command=f"bioseg demo --out {out}", resume=run.exists())
+    order = train.Order(
+        recipes.get("auto"), data, run, settings=settings, command=f"bioseg demo --out {out}", resume=run.exists()
+    )
     outcome = train.train(order, tell=tell, say=say)
     problems = outcome.problems
     if fresh:
@@ -41,7 +43,10 @@ def demo(out: Path, data: Path | None, *, tell: train.Tell, say: Callable[[str],
     say(f"4/4 outlining to {out / 'masks'}")
     predictor = Predictor.open(run)
     count, faults = predict.predict(
-        predictor, predict.find_pictures([fresh or data]), out / "masks", progress=lambda done, total: tell("outlining", done, total, "")
+        predictor,
+        predict.find_pictures([fresh or data]),
+        out / "masks",
+        progress=lambda done, total: tell("outlining", done, total, ""),
     )
     say(f"    {count} masks and measurements.csv")
     return outcome.report, problems + faults

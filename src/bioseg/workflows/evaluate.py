@@ -13,7 +13,9 @@ from bioseg.workflows.judge import judge
 from bioseg.workflows.train import Tell
 
 
-def evaluate(model: Path, data: Path, out: Path, *, device: str = "auto", tell: Tell) -> tuple[dict[str, Any], list[Problem]]:
+def evaluate(
+    model: Path, data: Path, out: Path, *, device: str = "auto", tell: Tell
+) -> tuple[dict[str, Any], list[Problem]]:
     """Write ``scores.csv``, ``summary.json``, ``figures/`` and ``report.html`` for ``model`` on ``data``.
 
     Returns:
@@ -28,7 +30,9 @@ def evaluate(model: Path, data: Path, out: Path, *, device: str = "auto", tell: 
     cases = [case for case in _cases(predictor.recipe, data) if case.has_truth]
     if not cases:
         raise BiosegError(f"{data}: no picture with a mask; `bioseg predict` outlines pictures without")
-    result, problems = judge(lambda case: predictor, cases, out, progress=lambda done, total: tell("judging", done, total, ""))
+    result, problems = judge(
+        lambda case: predictor, cases, out, progress=lambda done, total: tell("judging", done, total, "")
+    )
     files.write_json(out / "record.json", {**read_record(model), "judged_on": data.resolve().name, "model": str(model)})
     write_report([out])
     return result, problems

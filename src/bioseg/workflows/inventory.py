@@ -47,7 +47,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
 
 
 def _decodes_jpeg() -> bool:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import JPEGBaseline8Bit
 
     return bool(get_decoder(JPEGBaseline8Bit).is_available)

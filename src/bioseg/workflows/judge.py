@@ -59,7 +59,11 @@ def look(predictor: Predictor, case: Case) -> Look:
 
 
 def judge(
-    predictor_of: Callable[[Case], Predictor], cases: Sequence[Case], out: Path, *, progress: Progress = lambda done, total: None
+    predictor_of: Callable[[Case], Predictor],
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Score every case and write ``scores.csv``, ``summary.json`` and ``figures/``.
 
@@ -98,7 +102,9 @@ def _row(seen: Look, predictor: Predictor) -> summary.Row:
     return summary.Row(seen.case.id, seen.case.patient, seen.case.source, scores)
 
 
-def _draw(rows: Sequence[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path) -> None:
+def _draw(
+    rows: Sequence[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path
+) -> None:
     """Figures of the cases chosen by their Dice; the few that are shown are predicted again."""
 
     def shown(chosen: Iterable[summary.Row]) -> list[figures.Shown]:

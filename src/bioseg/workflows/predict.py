@@ -31,7 +31,9 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
         else:
             raise BiosegError(f"{path}: no such file or folder")
     if not found:
-        raise BiosegError(f"{', '.join(map(str, paths))}: no picture found; bioseg reads {' '.join(sorted(pixels.SUFFIXES))}")
+        raise BiosegError(
+            f"{', '.join(map(str, paths))}: no picture found; bioseg reads {' '.join(sorted(pixels.SUFFIXES))}"
+        )
     return list(dict.fromkeys(found))
 
 
@@ -100,6 +102,8 @@ def _names(pictures: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for path, stem in zip(pictures, stems, strict=True):
         name = stem if stems.count(stem) == 1 else f"{path.parent.name}_{stem}"
-        same = sum(other == name or other.startswith(f"{name}_") and other[len(name) + 1 :].isdigit() for other in names)
+        same = sum(
+            other == name or (other.startswith(f"{name}_") and other[len(name) + 1 :].isdigit()) for other in names
+        )
         names.append(f"{name}_{same + 1}" if same else name)
     return names

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,9 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     test = None
     if whole.test:
         ensemble = Predictor.open(order.out, str(device))
-        test, faults = judge(lambda case: ensemble, whole.test, order.out / "test", progress=lambda d, n: tell("testing", d, n, ""))
+        test, faults = judge(
+            lambda case: ensemble, whole.test, order.out / "test", progress=lambda d, n: tell("testing", d, n, "")
+        )
         problems += faults
     journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
     figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
@@ -184,11 +186,12 @@ def _record(
         "patients": len({case.patient for split in parts for case in (*split.train, *split.validation)}),
         "data": order.data.resolve().name,
         "command": order.command,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": _describe(device),
         "threads": torch.get_num_threads(),
         "seed": recipe.training.seed,
-        "versions": {name: metadata.version(name) for name in ("bioseg", "torch", "numpy")} | {"python": platform.python_version()},
+        "versions": {name: metadata.version(name) for name in ("bioseg", "torch", "numpy")}
+        | {"python": platform.python_version()},
         "git_commit": _commit(),
     }
 
@@ -203,7 +206,9 @@ def _commit() -> str | None:
     """The commit of the source tree bioseg runs from; None for an installed package."""
     try:
         folder = Path(__file__).parent
-        done = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(
+            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() or None
