@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
+settings.register_profile("bioseg", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("bioseg")
 ARCHIVES = Path(os.environ.get("BIOSEG_ARCHIVES", Path(__file__).parents[2] / "shared" / "data"))
 FILES = {
     "montgomery": "cxr/montgomery.zip",

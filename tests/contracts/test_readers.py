@@ -99,6 +99,20 @@ def test_a_file_cut_anywhere_is_refused_or_whole(
 
 
 @EVERY
+def test_a_damaged_file_is_refused_in_one_line_or_read(kind: Kind, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        data = bytearray(kind.data)
+        for place in rng.integers(0, min(len(data), 400), 3):
+            data[place] = rng.integers(256)
+        path = put(tmp_path, kind, bytes(data))
+        try:
+            assert pixels.read(path, kind.raw).pixels.ndim in (2, 3)
+        except pixels.UnreadablePicture:
+            complaint(path, raw=kind.raw)
+
+
+@EVERY
 def test_too_many_pixels_are_refused_from_the_header(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,8 +132,8 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "PNG with a false byte": ("a.png", GOOD[:60] + b"?" + GOOD[61:], "damaged"),
     "0 bytes": ("a.png", b"", "0 bytes"),
     "0 bytes, DICOM": ("a.dcm", b"", "0 bytes"),
-    "DICOM without pixels": ("a.dcm", dicom(None), "without pixels (modality CR)"),
-    "DICOM with rows but no pixels": ("a.dcm", dicom(None, Rows=3, Columns=4), "without pixels (modality CR)"),
+    "DICOM without pixels": ("a.dcm", dicom(None), "without pixels (modality 'CR')"),
+    "DICOM with rows but no pixels": ("a.dcm", dicom(None, Rows=3, Columns=4), "without pixels (modality 'CR')"),
     "DICOM of many frames": ("a.dcm", dicom(WORDS, NumberOfFrames=7), "7 frames"),
     "DICOM packed in a way we lack": ("a.dcm", dicom(GREY, JPEGLSLossless, b"\xff\xd8\xff\xf7"), "JPEG-LS Lossless"),
     "text called DICOM": ("a.dcm", b"hello, this is not a picture " * 9, ""),

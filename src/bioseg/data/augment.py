@@ -3,8 +3,9 @@
 Geometry is one affine map a picture; intensity is a chain of cheap steps. Both run where the batch lies.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -12,22 +13,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bioseg.types import BiosegError
+
 Numbers = NDArray[np.float32]
+Fill = Literal["nearest", "zero"]
+Step = Callable[[Tensor, Tensor, int], Tensor]
+"""(pictures, parameters [N, …], seed) → pictures."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How much a picture may be changed; all 0 changes nothing.
 
-    Geometry, for picture and mask alike: ``rotation_deg`` up to ± degrees; ``shift`` up to ± a share of each side;
-    ``shear_deg`` up to ± degrees; ``zoom`` between two factors (below 1 the content shrinks); ``flip_rows`` and
-    ``flip_cols``, chance of an upside-down and a mirrored picture; ``quarter_turns`` by 0, 90, 180 or 270° (square
-    grids only). ``fill``: what comes in from outside, the nearest edge or zeros (masks always get zeros with the latter).
-
-    Intensity, for the picture alone, each with the chance that a picture gets it: ``gamma`` g: x to the power of
-    exp(±g); ``contrast`` c: (x − mean) · (1 ± c) + mean; ``offset`` o: x ± o; ``curve``: a two-piece line through a
-    random knee; ``blur``: a 5×5 Gaussian of up to so many px; ``noise`` up to this SD; ``bias_field``: a smooth field of
-    this SD is added; ``convolution``: mixed with a randomly filtered copy; ``inversion``: x becomes 1 − x.
+    Attributes:
+        rotation_deg: Up to ± degrees.
+        shift: Up to ± a share of each side.
+        shear_deg: Up to ± degrees.
+        zoom: Between two factors, both axes alike; below 1 the content shrinks.
+        flip_rows: Chance of an upside-down picture.
+        flip_cols: Chance of a mirrored picture.
+        quarter_turns: 0, 90, 180 or 270°; on square grids only.
+        fill: What comes in from outside, the nearest edge or zeros, in picture and mask alike.
+        gamma: x becomes x to the power of exp(± so much).
+        gamma_chance: For a picture to get it; so are the other chances.
+        contrast: x becomes (x − mean) · (1 ± so much) + mean.
+        offset: x becomes x ± so much.
+        curve_chance: Of a two-piece line through a random knee.
+        blur_px: SD of a 5×5 Gaussian, at most.
+        blur_chance: See ``gamma_chance``.
+        noise: SD of what is added to each pixel, at most.
+        noise_chance: See ``gamma_chance``.
+        bias_field: SD of a smooth field that is added.
+        bias_chance: See ``gamma_chance``.
+        convolution_chance: Of being mixed with a randomly filtered copy.
+        inversion_chance: Of x becoming 1 − x.
     """
 
     rotation_deg: float = 0.0
@@ -37,7 +56,7 @@ class Augmentation:
     flip_rows: float = 0.0
     flip_cols: float = 0.0
     quarter_turns: bool = False
-    fill: Literal["nearest", "zero"] = "nearest"
+    fill: Fill = "nearest"
     gamma: float = 0.0
     gamma_chance: float = 0.8
     contrast: float = 0.0
@@ -52,6 +71,16 @@ class Augmentation:
     convolution_chance: float = 0.0
     inversion_chance: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise BiosegError(f"augmentation.zoom: {self.zoom}; give (least, most), both above 0")
+        if self.fill not in get_args(Fill):
+            raise BiosegError(f"augmentation.fill: {self.fill!r}; choose {' or '.join(get_args(Fill))}")
+        for name, value in vars(self).items():
+            if (name.endswith("_chance") or name.startswith("flip_")) and not 0 <= value <= 1:
+                raise BiosegError(f"augmentation.{name}: {value}; a chance lies between 0 and 1")
+
 
 def strong_intensity(how: Augmentation) -> Augmentation:
     """``how`` with the intensity changes under which lungs of unseen hospitals were outlined best (docs/results.md)."""
@@ -60,18 +89,18 @@ def strong_intensity(how: Augmentation) -> Augmentation:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """What was drawn for one batch; a step nobody got is None.
+    """What was drawn for one batch.
 
     Attributes:
-        affine: [N, 2, 3], from output to input in [−1, 1] coordinates (x along cols, then y along rows).
+        affine: [N, 2, 3], from output to input in [−1, 1] coordinates (x along cols, then y along rows); None: stay.
         fill: As in :class:`Augmentation`.
-        steps: (name, parameters [N, …]) in the order they are applied; a picture that is spared has neutral ones.
+        steps: (function, parameters [N, …]) in the order they are applied; a picture that is spared has neutral ones.
         seed: For the noise of pixels.
     """
 
     affine: Numbers | None
-    fill: Literal["nearest", "zero"]
-    steps: tuple[tuple[str, Numbers], ...]
+    fill: Fill
+    steps: tuple[tuple[Step, Numbers], ...]
     seed: int
 
 
@@ -86,27 +115,28 @@ def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[i
         return np.where(hit, values, np.float32(neutral)).astype(np.float32)
 
     affine = _draw_affine(how, rng, count, shape)
-    steps: list[tuple[str, Numbers]] = []
+    steps: list[tuple[Step, Numbers]] = []
     if how.inversion_chance:
-        steps.append(("inversion", spared(np.ones(count, np.float32), how.inversion_chance)))
+        steps.append((_inversion, spared(np.ones(count, np.float32), how.inversion_chance)))
     if how.convolution_chance:
         kernels = rng.standard_normal((count, 5, 5)).astype(np.float32)
         share = spared(rng.random(count).astype(np.float32), how.convolution_chance)
-        steps.append(("convolution", np.concatenate([kernels.reshape(count, -1), share[:, None]], axis=1)))
+        steps.append((_convolution, np.concatenate([kernels.reshape(count, -1), share[:, None]], axis=1)))
     if how.gamma:
-        steps.append(("gamma", spared(within(how.gamma), how.gamma_chance)))
+        steps.append((_gamma, spared(within(how.gamma), how.gamma_chance)))
     if how.curve_chance:
         knee = rng.uniform(0.2, 0.8, (count, 2)).astype(np.float32)
-        steps.append(("curve", spared(knee, how.curve_chance, neutral=0.5)))
+        steps.append((_curve, spared(knee, how.curve_chance, neutral=0.5)))
     if how.contrast or how.offset:
-        steps.append(("contrast", np.stack([1 + within(how.contrast), within(how.offset)], axis=1)))
+        steps.append((_contrast, np.stack([1 + within(how.contrast), within(how.offset)], axis=1)))
     if how.blur_px:
-        steps.append(("blur", spared(rng.uniform(0.3, how.blur_px, count).astype(np.float32), how.blur_chance)))
+        deviation = (how.blur_px * rng.uniform(0.2, 1, count)).astype(np.float32)
+        steps.append((_blur, spared(deviation, how.blur_chance)))
     if how.bias_field:
         field = rng.normal(0, how.bias_field, (count, 4, 4)).astype(np.float32)
-        steps.append(("bias_field", spared(field, how.bias_chance)))
+        steps.append((_bias_field, spared(field, how.bias_chance)))
     if how.noise:
-        steps.append(("noise", spared(rng.uniform(0, how.noise, count).astype(np.float32), how.noise_chance)))
+        steps.append((_noise, spared(rng.uniform(0, how.noise, count).astype(np.float32), how.noise_chance)))
     return Turn(affine, how.fill, tuple(steps), int(rng.integers(2**31)) if steps else 0)
 
 
@@ -119,14 +149,13 @@ def apply(pictures: Tensor, masks: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
         turn: Of :func:`draw` for N pictures of this size.
 
     Returns:
-        New tensors of the same shapes; pictures still in [0, 1], masks still 0 or 1.
+        The same shapes; pictures still in [0, 1], masks still 0 or 1. What was drawn to stay is not copied.
     """
     if turn.affine is not None:
         moved = _move(torch.cat([pictures, masks], dim=1), turn.affine, turn.fill)
         pictures, masks = moved[:, : pictures.shape[1]], (moved[:, pictures.shape[1] :] > 0.5).to(masks.dtype)
-    for name, parameters in turn.steps:
-        values = torch.from_numpy(parameters).to(pictures.device)
-        pictures = _STEPS[name](pictures, values, turn.seed)
+    for step, parameters in turn.steps:
+        pictures = step(pictures, torch.from_numpy(parameters).to(pictures.device), turn.seed)
     return (pictures.clamp(0, 1) if turn.steps else pictures), masks
 
 
@@ -181,7 +210,7 @@ def _convolution(pictures: Tensor, values: Tensor, seed: int) -> Tensor:
 
 
 def _gamma(pictures: Tensor, exponent: Tensor, seed: int) -> Tensor:
-    return pictures.clamp_min(1e-6) ** _each(exponent.exp())
+    return pictures.clamp_min(0) ** _each(exponent.exp())
 
 
 def _curve(pictures: Tensor, knee: Tensor, seed: int) -> Tensor:
@@ -223,15 +252,3 @@ def _noise(pictures: Tensor, deviation: Tensor, seed: int) -> Tensor:
     some = pictures[hit]
     noise = torch.randn(some.shape, generator=generator, device=pictures.device, dtype=pictures.dtype)
     return pictures.index_copy(0, hit, some + noise * _each(deviation[hit]))
-
-
-_STEPS: dict[str, Any] = {
-    "inversion": _inversion,
-    "convolution": _convolution,
-    "gamma": _gamma,
-    "curve": _curve,
-    "contrast": _contrast,
-    "blur": _blur,
-    "bias_field": _bias_field,
-    "noise": _noise,
-}

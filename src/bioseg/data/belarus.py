@@ -21,5 +21,5 @@ def list_cases(folder: Path) -> list[Case]:
             masks=(mask,) if (mask := root / "masks" / picture.name).exists() else (),
             source="Belarus",
         )
-        for picture in sorted((root / "images").glob("*.png"))
+        for picture in sorted((root / "images").glob("*.png"), key=lambda path: path.stem)
     ]

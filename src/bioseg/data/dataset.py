@@ -1,30 +1,40 @@
-"""Cases prepared for training: in memory where they fit, streamed by parallel workers where they do not."""
+"""Cases prepared for training: in memory where they fit, streamed by parallel workers where they do not.
 
+Workers are threads: decoding and resizing let go of Python's lock, nothing is pickled, and an epoch starts at once.
+"""
+
+import dataclasses
 import hashlib
 import json
 import os
+import zipfile
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from bioseg import files
 from bioseg.data import cases as reading
-from bioseg.data import pixels
+from bioseg.data import pixels, prepare
 from bioseg.data.prepare import Placement, Preparation, prepare_mask, prepare_picture
 from bioseg.types import BiosegError, Case, Mask, Picture, Problem
 
 MEMORY_LIMIT = 2_000_000_000
 """Bytes of prepared pictures and masks that are kept in memory; more is streamed."""
+
+Prepared = tuple[Picture, Mask]
+Progress = Callable[[int, int], None]
+"""(done, total)."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Batch(NamedTuple):
@@ -43,13 +53,15 @@ class Batch(NamedTuple):
 
 def prepare_truth(case: Case, placement: Placement, how: Preparation) -> Mask:
     """A case's mask [rows, cols] on the prepared grid, its parts united before or after resizing as ``how`` says."""
-    if how.unite == "after" and len(case.masks) > 1:
-        parts = (prepare_mask(part, placement, how) for part in reading.each_mask(case, placement.shape))
-        return np.asarray(np.logical_or.reduce(list(parts)))
-    return prepare_mask(reading.read_mask(case, placement.shape), placement, how)
+    if how.unite == "before":
+        return prepare_mask(reading.read_mask(case, placement.shape), placement, how)
+    union = np.zeros(how.size_px, np.bool_)
+    for part in reading.each_mask(case, placement.shape):
+        union |= prepare_mask(part, placement, how)
+    return union
 
 
-def prepare_case(case: Case, how: Preparation) -> tuple[Picture, Mask]:
+def prepare_case(case: Case, how: Preparation) -> Prepared:
     """Picture [channels, rows, cols] and mask [rows, cols] on the prepared grid.
 
     Raises:
@@ -60,63 +72,82 @@ def prepare_case(case: Case, how: Preparation) -> tuple[Picture, Mask]:
 
 
 class InMemory:
-    """Prepared cases held as two arrays.
+    """Prepared cases held as two arrays, which a selection shares.
 
     Attributes:
-        cases: In the order of the arrays.
+        cases: Those that can be asked for, by their place.
         problems: Cases left out, and why.
-        pictures: [N, channels, rows, cols] float32 in [0, 1].
-        masks: [N, rows, cols] uint8, 0 or 1.
     """
 
-    def __init__(self, cases: Sequence[Case], problems: Sequence[Problem], pictures: Tensor, masks: Tensor) -> None:
-        """Hold what :func:`load` prepared."""
-        self.cases, self.problems, self.pictures, self.masks = tuple(cases), tuple(problems), pictures, masks
+    def __init__(
+        self, cases: Sequence[Case], problems: Sequence[Problem], pictures: Tensor, masks: Tensor,
+        rows: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        """Hold what :func:`load` prepared.
+
+        Args:
+            cases: See above.
+            problems: See above.
+            pictures: [M, channels, rows, cols] float32 in [0, 1].
+            masks: [M, rows, cols] uint8, 0 or 1.
+            rows: Which of the M each case is; by default case by case.
+        """
+        self.cases, self.problems = tuple(cases), tuple(problems)
+        self._pictures, self._masks = pictures, masks
+        self._rows = torch.arange(len(cases)) if rows is None else torch.tensor(rows, dtype=torch.int64)
 
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
         """The cases numbered ``order``, ``size`` at a time; the last batch may be smaller."""
         for start in range(0, len(order), size):
             chosen = torch.tensor(order[start : start + size])
-            yield Batch(self.pictures[chosen], self.masks[chosen][:, None].float(), chosen)
+            rows = self._rows[chosen]
+            yield Batch(self._pictures[rows], self._masks[rows][:, None].float(), chosen)
 
     def select(self, indices: Sequence[int]) -> "InMemory":
         """Only these cases, in this order."""
-        chosen = torch.tensor(indices, dtype=torch.int64)
-        return InMemory([self.cases[i] for i in indices], (), self.pictures[chosen], self.masks[chosen])
+        cases = [self.cases[index] for index in indices]
+        return InMemory(cases, (), self._pictures, self._masks, [int(self._rows[index]) for index in indices])
 
 
 class Streamed:
-    """The same face over cases that are read anew in every epoch; at most a few batches a worker are in memory.
+    """The same face over cases that are read anew every time; about two batches are in memory.
 
     Attributes:
         cases: Those that could be opened when they were listed.
-        problems: Cases left out, and why.
     """
 
-    def __init__(self, cases: Sequence[Case], how: Preparation, workers: int, problems: Sequence[Problem] = ()) -> None:
-        """Prepare ``cases`` as ``how`` says, by so many worker processes."""
-        self.cases, self.problems = tuple(cases), tuple(problems)
+    def __init__(self, cases: Sequence[Case], problems: Sequence[Problem], how: Preparation, workers: int) -> None:
+        """Prepare ``cases`` as ``how`` says, by so many threads."""
+        self.cases = tuple(cases)
         self._how, self._workers = how, workers
+        self._found = {problem.path: problem for problem in problems}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Cases left out, and why: at first those whose header cannot be read, then those found bad in a batch."""
+        return tuple(self._found.values())
 
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
-        """As :meth:`InMemory.batches`, in the same order whatever the number of workers.
-
-        Raises:
-            BiosegError: A case can no longer be read.
-        """
-        chunks = [list(order[start : start + size]) for start in range(0, len(order), size)]
-        loader: DataLoader[Any] = DataLoader(
-            _Prepared(self.cases, self._how), batch_sampler=chunks, num_workers=self._workers, collate_fn=_collate,
-            multiprocessing_context="forkserver" if self._workers else None, prefetch_factor=2 if self._workers else None,
-        )  # fmt: skip
-        for item in loader:
-            if isinstance(item, Problem):
-                raise BiosegError(item.reason)
-            yield item
+        """As :meth:`InMemory.batches`; a case that turns out bad is missing from its batch and named in ``problems``."""
+        chosen = [self.cases[index] for index in order]
+        with closing(_in_order(partial(_try, how=self._how), chosen, self._workers, 2 * size)) as results:
+            for start in range(0, len(order), size):
+                good: list[tuple[int, Prepared]] = []
+                for index in order[start : start + size]:
+                    if isinstance(result := next(results), Problem):
+                        self._found[result.path] = result
+                    else:
+                        good.append((index, result))
+                if good:
+                    pictures = torch.from_numpy(np.stack([picture for _, (picture, _) in good]))
+                    masks = torch.from_numpy(np.stack([mask for _, (_, mask) in good]))[:, None].float()
+                    yield Batch(pictures, masks, torch.tensor([index for index, _ in good]))
 
     def select(self, indices: Sequence[int]) -> "Streamed":
-        """Only these cases, in this order."""
-        return Streamed([self.cases[i] for i in indices], self._how, self._workers)
+        """Only these cases, in this order; what it finds bad is named here too."""
+        selection = Streamed([self.cases[index] for index in indices], (), self._how, self._workers)
+        selection._found = self._found
+        return selection
 
 
 Samples = InMemory | Streamed
@@ -124,97 +155,87 @@ Samples = InMemory | Streamed
 
 def load(
     cases: Sequence[Case], how: Preparation, *, workers: int | None = None, cache: Path | None = None,
-    memory_limit: int = MEMORY_LIMIT, progress: Callable[[int, int], None] = lambda done, total: None,
+    memory_limit: int = MEMORY_LIMIT, progress: Progress = lambda done, total: None,
 ) -> Samples:  # fmt: skip
     """Prepare cases with truth; those that cannot be used are left out and named in ``problems``.
 
     Args:
         cases: In the order they shall have.
         how: How to prepare them.
-        workers: Threads, or processes where it streams; by default one a core.
+        workers: Threads; by default one a core. They change nothing but the time.
         cache: Folder of prepared arrays, by default ``BIOSEG_CACHE`` or ``~/.cache/bioseg``. An entry belongs to the
-            preparation and to every file's name, size and time of change.
+            preparation, to the code behind it, and to every file's name, size and time of change.
         memory_limit: More bytes than this are streamed.
         progress: Told (done, total).
     """
-    workers = os.cpu_count() or 1 if workers is None else workers
+    workers = max(1, os.cpu_count() or 1 if workers is None else workers)
     rows, cols = how.size_px
     if len(cases) * rows * cols * (4 * how.channels + 1) > memory_limit:
-        usable, problems = _openable(cases, progress)
-        return Streamed(usable, how, workers, problems)
-    entry = (cache or _cache_root()) / f"{_key(cases, how)}.safetensors"
+        return _opened(cases, how, workers, progress)
+    entry = (cache or _cache_root()) / f"{_key(cases, how)}.npz"
     prepared = _from_cache(entry, cases)
     if prepared is None:
         prepared = _prepare_all(cases, how, workers, progress)
-        if prepared.cases:
-            _to_cache(entry, prepared)
+        _to_cache(entry, prepared, cases)
     return prepared
 
 
-def _prepare_all(
-    cases: Sequence[Case], how: Preparation, workers: int, progress: Callable[[int, int], None]
-) -> InMemory:
+def _opened(cases: Sequence[Case], how: Preparation, workers: int, progress: Progress) -> Streamed:
+    results = list(_in_order(_open, cases, workers, 4 * workers, progress))
+    problems = [result for result in results if isinstance(result, Problem)]
+    return Streamed([result for result in results if isinstance(result, Case)], problems, how, workers)
+
+
+def _prepare_all(cases: Sequence[Case], how: Preparation, workers: int, progress: Progress) -> InMemory:
     kept: list[Case] = []
     problems: list[Problem] = []
-    rows, cols = how.size_px
-    pictures = np.empty((len(cases), how.channels, rows, cols), np.float32)
-    masks = np.empty((len(cases), rows, cols), np.uint8)
-    for done, (case, result) in enumerate(zip(cases, _results(cases, how, workers), strict=True), 1):
+    pictures = np.empty((len(cases), how.channels, *how.size_px), np.float32)
+    masks = np.empty((len(cases), *how.size_px), np.uint8)
+    results = _in_order(partial(_try, how=how), cases, workers, 4 * workers, progress)
+    for case, result in zip(cases, results, strict=True):
         if isinstance(result, Problem):
             problems.append(result)
         else:
             pictures[len(kept)], masks[len(kept)] = result
             kept.append(case)
-        progress(done, len(cases))
     return InMemory(kept, problems, torch.from_numpy(pictures[: len(kept)]), torch.from_numpy(masks[: len(kept)]))
 
 
-def _results(cases: Sequence[Case], how: Preparation, workers: int) -> Iterator[tuple[Picture, Mask] | Problem]:
-    """Threads suffice: decoding and resizing let go of Python's lock."""
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        yield from pool.map(partial(_try, how=how), cases)
+def _in_order(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    workers: int,
+    ahead: int,
+    progress: Progress = lambda done, total: None,
+) -> Iterator[R]:
+    """What ``function`` makes of each item, in order, by threads; at most ``ahead`` are begun and not yet taken."""
+    pool = ThreadPoolExecutor(workers)
+    begun: deque[Future[R]] = deque()
+    try:
+        for done in range(1, len(items) + 1):
+            while len(begun) < ahead and done - 1 + len(begun) < len(items):
+                begun.append(pool.submit(function, items[done - 1 + len(begun)]))
+            result = begun.popleft().result()
+            progress(done, len(items))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _try(case: Case, how: Preparation) -> tuple[Picture, Mask] | Problem:
+def _try(case: Case, how: Preparation) -> Prepared | Problem:
     try:
         return prepare_case(case, how)
     except BiosegError as fault:
         return Problem(case.picture, str(fault))
 
 
-def _openable(cases: Sequence[Case], progress: Callable[[int, int], None]) -> tuple[list[Case], list[Problem]]:
-    """Those whose headers can be read."""
-    kept, problems = [], []
-    for done, case in enumerate(cases, 1):
-        try:
-            pixels.size(case.picture, case.raw)
-            kept.append(case)
-        except BiosegError as fault:
-            problems.append(Problem(case.picture, str(fault)))
-        progress(done, len(cases))
-    return kept, problems
-
-
-class _Prepared(Dataset[tuple[int, tuple[Picture, Mask] | Problem]]):
-    def __init__(self, cases: Sequence[Case], how: Preparation) -> None:
-        self.cases, self.how = cases, how
-
-    def __getitem__(self, index: int) -> tuple[int, tuple[Picture, Mask] | Problem]:
-        return index, _try(self.cases[index], self.how)
-
-
-def _collate(items: list[tuple[int, tuple[Picture, Mask] | Problem]]) -> Batch | Problem:
-    pictures, masks = [], []
-    for _, result in items:
-        if isinstance(result, Problem):
-            return result
-        pictures.append(result[0])
-        masks.append(result[1])
-    return Batch(
-        torch.from_numpy(np.stack(pictures)),
-        torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)),
-        torch.tensor([index for index, _ in items]),
-    )
+def _open(case: Case) -> Case | Problem:
+    """The case, if its picture's header can be read."""
+    try:
+        pixels.size(case.picture, case.raw)
+    except BiosegError as fault:
+        return Problem(case.picture, str(fault))
+    return case
 
 
 def _cache_root() -> Path:
@@ -222,7 +243,11 @@ def _cache_root() -> Path:
 
 
 def _key(cases: Sequence[Case], how: Preparation) -> str:
-    digest = hashlib.sha256(f"1 {how!r}".encode())
+    """The same in every process, and another one whenever the prepared arrays could be."""
+    steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
+    digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
+    for module in (pixels, reading, prepare):
+        digest.update(Path(module.__file__).read_bytes())
     for case in cases:
         digest.update(repr(case).encode())
         for path in (case.picture, *case.masks):
@@ -234,26 +259,30 @@ def _key(cases: Sequence[Case], how: Preparation) -> str:
     return digest.hexdigest()[:32]
 
 
-def _to_cache(entry: Path, prepared: InMemory) -> None:
-    arrays: dict[str, NDArray[Any]] = {"pictures": prepared.pictures.numpy(), "masks": prepared.masks.numpy()}
+def _to_cache(entry: Path, prepared: InMemory, cases: Sequence[Case]) -> None:
+    """As .npz, whose checksums tell a damaged file. A cache that cannot be written costs time, nothing else."""
+    ids = {case.id for case in prepared.cases}
     notes = {
-        "cases": json.dumps([case.id for case in prepared.cases]),
-        "problems": json.dumps([(str(problem.path), problem.reason) for problem in prepared.problems]),
+        "kept": [index for index, case in enumerate(cases) if case.id in ids],
+        "problems": [(str(problem.path), problem.reason) for problem in prepared.problems],
     }
+    new = entry.with_name(f".{entry.name}.{os.getpid()}.new")
     try:
-        files.write(entry, save_arrays(arrays, notes))
-    except BiosegError:
-        return  # a cache that cannot be written costs time, nothing else
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with open(new, "wb") as file:
+            np.savez(file, notes=json.dumps(notes), pictures=prepared._pictures.numpy(), masks=prepared._masks.numpy())
+        new.replace(entry)
+    except OSError:
+        new.unlink(missing_ok=True)
 
 
 def _from_cache(entry: Path, cases: Sequence[Case]) -> InMemory | None:
+    """None where there is no entry or it is damaged: it is made again."""
     try:
-        data = entry.read_bytes()
-        arrays = load_arrays(data)
-        notes = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    except Exception:  # absent or broken: it is made again
+        with np.load(entry, allow_pickle=False) as file:
+            notes = json.loads(str(file["notes"]))
+            pictures, masks = torch.from_numpy(file["pictures"]), torch.from_numpy(file["masks"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    ids = set(json.loads(notes["cases"]))
-    problems = [Problem(Path(path), reason) for path, reason in json.loads(notes["problems"])]
-    kept = [case for case in cases if case.id in ids]
-    return InMemory(kept, problems, torch.from_numpy(arrays["pictures"]), torch.from_numpy(arrays["masks"]))
+    problems = [Problem(Path(path), reason) for path, reason in notes["problems"]]
+    return InMemory([cases[index] for index in notes["kept"]], problems, pictures, masks)

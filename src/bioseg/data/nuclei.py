@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bioseg.data.layout import root_with
-from bioseg.types import Case
+from bioseg.types import BiosegError, Case
 
 
 def list_cases(folder: Path) -> list[Case]:
@@ -12,14 +11,18 @@ def list_cases(folder: Path) -> list[Case]:
     Raises:
         BiosegError: Neither ``folder`` nor ``folder/stage1_train`` has that layout.
     """
-    root = root_with(folder, "*/images/*.png", "stage1_train")
-    return [
-        Case(
-            id=picture.stem,
-            patient=picture.stem,
-            picture=picture,
-            masks=tuple(sorted((picture.parent.parent / "masks").glob("*.png"))),
-            source="DSB 2018",
-        )
-        for picture in sorted(root.glob("*/images/*.png"))
-    ]
+    for root in (folder / "stage1_train", folder):
+        pictures = [path for path in root.glob("*/images/*.png") if path.stem == path.parent.parent.name]
+        if pictures:
+            return [_case(picture) for picture in sorted(pictures, key=lambda path: path.stem)]
+    raise BiosegError(f"{folder}: no <id>/images/<id>.png here; give the unpacked folder stage1_train")
+
+
+def _case(picture: Path) -> Case:
+    return Case(
+        id=picture.stem,
+        patient=picture.stem,
+        picture=picture,
+        masks=tuple(sorted((picture.parent.parent / "masks").glob("*.png"))),
+        source="DSB 2018",
+    )

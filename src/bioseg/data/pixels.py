@@ -159,7 +159,7 @@ def _write_png(path: Path, values: Array) -> None:
 def _opened(path: Path, raw: RawFormat | None) -> Iterator[_Header]:
     """A file's header; whatever goes wrong with the file until the end of the block becomes one line for a person."""
     try:
-        with path.open("rb") as file:
+        with _quiet(), path.open("rb") as file:
             yield _raw(path, file, raw) if raw else _described(path, file)
     except (BiosegError, MemoryError):
         raise
@@ -168,8 +168,23 @@ def _opened(path: Path, raw: RawFormat | None) -> Iterator[_Header]:
     except Exception as fault:  # a decoder may stumble over a damaged file in any way
         if isinstance(fault, OSError) and fault.errno:
             raise UnreadablePicture(f"{path}: {fault.strerror}; check that it is a file and may be read") from None
-        reason = re.split(r"\n| - |\. ", str(fault).strip() or type(fault).__name__)[0]
+        reason = re.split(r"[\0-\x1f\x7f-\x9f]| - |\. ", str(fault))[0][:200] or type(fault).__name__
         raise UnreadablePicture(f"{path}: damaged or cut short ({reason}); {_AGAIN}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lets other packages keep to themselves what breaks a standard but does not matter; what matters is an error."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "tifffile")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            for logger in loggers:
+                logger.disabled = True
+            yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def _described(path: Path, file: BinaryIO) -> _Header:
@@ -220,22 +235,6 @@ def _stored(pixels: Array, *, inverted: bool = False) -> Stored:
     return Stored(pixels, inverted=inverted, white=white)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lets other packages keep to themselves what breaks a standard but does not matter; what matters is an error."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "tifffile")]
-    before = [logger.disabled for logger in loggers]
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            for logger in loggers:
-                logger.disabled = True
-            yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
-
-
-@_quiet()
 def _tiff(path: Path, file: BinaryIO) -> _Header:
     from tifffile import TiffFile
 
@@ -252,7 +251,6 @@ def _tiff(path: Path, file: BinaryIO) -> _Header:
     return _Header((page.imagelength, page.imagewidth), lambda: _from_tiff(path, file, page))
 
 
-@_quiet()
 def _from_tiff(path: Path, file: BinaryIO, page: Any) -> Stored:
     try:
         pixels = page.asarray(maxworkers=1)
@@ -284,7 +282,6 @@ def _compressed_tiff(path: Path, file: BinaryIO, page: Any) -> Stored:
     return stored if page.dtype == bool or page.colormap is not None else _stored(stored.pixels.astype(page.dtype))
 
 
-@_quiet()
 def _dicom(path: Path, file: BinaryIO) -> _Header:
     header = _dataset(file, until="PixelData")
     if "Rows" not in header or "Columns" not in header:
@@ -307,7 +304,6 @@ def _dataset(file: BinaryIO, until: Literal["PixelData"] | None = None) -> "Data
     return dataset
 
 
-@_quiet()
 def _from_dicom(path: Path, file: BinaryIO) -> Stored:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
@@ -334,9 +330,9 @@ def _from_dicom(path: Path, file: BinaryIO) -> Stored:
 
 
 def _without_pixels(path: Path, dataset: "Dataset") -> UnreadablePicture:
-    modality = dataset.get("Modality") or "not stated"
+    modality = str(dataset.get("Modality", "not stated"))[:16]
     return UnreadablePicture(
-        f"{path}: a DICOM file without pixels (modality {modality}); leave it out or export it anew"
+        f"{path}: a DICOM file without pixels (modality {modality!r}); leave it out or export it anew"
     )
 
 

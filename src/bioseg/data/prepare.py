@@ -1,17 +1,18 @@
 """From stored pixels to what a network is given, by pure steps; and the way back to the picture's own grid."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from skimage import exposure
 
 from bioseg.data.pixels import Stored
-from bioseg.types import Call, Mask, Picture, Probability, call
+from bioseg.types import Array, BiosegError, Call, Mask, Picture, Probability, call
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Fit = Literal["stretch", "letterbox"]
+Unite = Literal["before", "after"]
 
 
 def invert(values: Picture, *, white: float | None = None) -> Picture:
@@ -25,9 +26,12 @@ def min_max(values: Picture) -> Picture:
 
 
 def percentile_window(values: Picture, *, low: float = 5.0, high: float = 95.0) -> Picture:
-    """The picture's own percentiles become 0 and 1, what lies outside is clipped; a flat picture becomes 0."""
+    """The picture's own percentiles become 0 and 1, what lies outside is clipped.
+
+    Where they coincide, as in a black picture with a few bright spots, it is :func:`min_max`; a flat picture becomes 0.
+    """
     bottom, top = np.percentile(values, (low, high))
-    return fixed_window(values, low=float(bottom), high=float(top))
+    return fixed_window(values, low=float(bottom), high=float(top)) if bottom < top else min_max(values)
 
 
 def fixed_window(values: Picture, *, low: float, high: float) -> Picture:
@@ -38,13 +42,18 @@ def fixed_window(values: Picture, *, low: float, high: float) -> Picture:
 
 
 def clahe(values: Picture, *, clip_limit: float = 3.0, tiles: int = 8) -> Picture:
-    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994) of values in [0, 1].
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994).
 
     Args:
-        values: [rows, cols].
+        values: [rows, cols], or [rows, cols, 3] of which the value of HSV is equalised; [0, 1].
         clip_limit: Largest share of a histogram bin, in multiples of a flat histogram's 1/256.
         tiles: Tiles along each side.
+
+    Returns:
+        Stretched to [0, 1]; a flat picture becomes 0.
     """
+    if values.min() == values.max():
+        return np.zeros(values.shape, np.float32)
     tile = [max(1, side // tiles) for side in values.shape[:2]]
     equalised = exposure.equalize_adapthist(values, kernel_size=tile, clip_limit=clip_limit / 256, nbins=256)
     return np.asarray(equalised, np.float32)
@@ -62,7 +71,7 @@ class Preparation:
         fit: Stretch the picture to the grid, or keep its aspect and pad with zeros.
         interpolation: Of pictures; smoothed when shrinking, all but nearest.
         mask_interpolation: Of masks.
-        mask_threshold: A resized mask's pixels above it are inside: at .5 those at least half covered, at 0 all that
+        mask_threshold: A resized mask's pixels above it are inside: at .5 those more than half covered, at 0 all that
             are touched.
         unite: Several masks are united before they are resized, or each is resized first.
     """
@@ -71,11 +80,26 @@ class Preparation:
     channels: Literal[1, 3] = 1
     intensity: tuple[Call[Picture], ...] = (call(min_max),)
     crop_px: tuple[int, int] | None = None
-    fit: Literal["stretch", "letterbox"] = "stretch"
+    fit: Fit = "stretch"
     interpolation: Interpolation = "bilinear"
     mask_interpolation: Interpolation = "bilinear"
     mask_threshold: float = 0.5
-    unite: Literal["before", "after"] = "before"
+    unite: Unite = "before"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be carried out."""
+        kernels = get_args(Interpolation)
+        choices = {
+            "channels": (1, 3), "fit": get_args(Fit), "unite": get_args(Unite),
+            "interpolation": kernels, "mask_interpolation": kernels,
+        }  # fmt: skip
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise BiosegError(f"preparation.{name}: {value!r}; choose {', '.join(map(str, allowed))}")
+        for name in ("size_px", "crop_px"):
+            value = getattr(self, name)
+            if value is not None and (len(value) != 2 or min(value) < 1):
+                raise BiosegError(f"preparation.{name}: {value!r}; give (rows, cols), 1 or more each")
 
 
 @dataclass(frozen=True)
@@ -100,12 +124,8 @@ def place(shape: tuple[int, int], how: Preparation) -> Placement:
     if how.fit == "stretch":
         return Placement(shape, crop, (0, 0, *how.size_px))
     scale = min(how.size_px[0] / rows, how.size_px[1] / cols)
-    fitted = tuple(
-        min(side, max(1, round(length * scale))) for side, length in zip(how.size_px, (rows, cols), strict=True)
-    )
-    return Placement(
-        shape, crop, ((how.size_px[0] - fitted[0]) // 2, (how.size_px[1] - fitted[1]) // 2, fitted[0], fitted[1])
-    )
+    height, width = max(1, round(rows * scale)), max(1, round(cols * scale))
+    return Placement(shape, crop, ((how.size_px[0] - height) // 2, (how.size_px[1] - width) // 2, height, width))
 
 
 def to_unit(stored: Stored, how: Preparation) -> Picture:
@@ -114,14 +134,11 @@ def to_unit(stored: Stored, how: Preparation) -> Picture:
     Returns:
         [rows, cols] or, with three channels, [rows, cols, 3], in [0, 1].
     """
-    values = stored.pixels[..., :3] if stored.pixels.ndim == 3 and stored.pixels.shape[-1] >= 3 else stored.pixels
-    if values.ndim == 3 and values.shape[-1] < 3:
-        values = values[..., 0]  # grey with alpha
-    values = values.astype(np.float32)
-    if (stored.slope, stored.intercept) != (1.0, 0.0):
-        values = values * np.float32(stored.slope) + np.float32(stored.intercept)
+    values = _finite(stored.pixels[..., :3] if stored.pixels.ndim == 3 else stored.pixels)
     if stored.inverted:
         values = invert(values, white=stored.white)
+    if (stored.slope, stored.intercept) != (1.0, 0.0):
+        values = values * np.float32(stored.slope) + np.float32(stored.intercept)
     if how.channels == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
     elif how.channels == 3 and values.ndim == 2:
@@ -129,6 +146,15 @@ def to_unit(stored: Stored, how: Preparation) -> Picture:
     for step in how.intensity:
         values = step(values)
     return values
+
+
+def _finite(pixels: Array) -> Picture:
+    """As float32; what is not a number is as dark as the darkest that is one, as outside a scanner's round field."""
+    values = pixels.astype(np.float32)
+    if pixels.dtype.kind != "f" or (known := np.isfinite(values)).all():
+        return values
+    low, high = (values[known].min(), values[known].max()) if known.any() else (0, 0)
+    return np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
 
 
 def prepare_picture(stored: Stored, how: Preparation) -> tuple[Picture, Placement]:
@@ -140,12 +166,12 @@ def prepare_picture(stored: Stored, how: Preparation) -> tuple[Picture, Placemen
     unit = to_unit(stored, how)
     placement = place((unit.shape[0], unit.shape[1]), how)
     planes = [unit] if unit.ndim == 2 else list(np.moveaxis(unit, -1, 0))
-    return np.stack([_to_grid(plane, placement, how, how.interpolation) for plane in planes]), placement
+    return np.stack([_to_grid(plane, placement, how.size_px, how.interpolation) for plane in planes]), placement
 
 
 def prepare_mask(mask: Mask, placement: Placement, how: Preparation) -> Mask:
-    """A mask [rows, cols] of the picture's own grid on the prepared one."""
-    return _to_grid(mask.astype(np.float32), placement, how, how.mask_interpolation) > how.mask_threshold
+    """A mask [rows, cols] of the picture's own grid on the prepared one; padding is outside."""
+    return _to_grid(mask.astype(np.float32), placement, how.size_px, how.mask_interpolation) > how.mask_threshold
 
 
 def restore(probability: Probability, placement: Placement) -> Probability:
@@ -158,24 +184,22 @@ def restore(probability: Probability, placement: Placement) -> Probability:
     return whole
 
 
-def _to_grid(
-    plane: NDArray[np.float32], placement: Placement, how: Preparation, interpolation: Interpolation
-) -> NDArray[np.float32]:
+def _to_grid(plane: Picture, placement: Placement, size: tuple[int, int], kernel: Interpolation) -> Picture:
     top, left, rows, cols = placement.crop
     part = plane[top : top + rows, left : left + cols]
     top, left, rows, cols = placement.inner
-    resized = _resize(part, (rows, cols), interpolation)
-    if (rows, cols) == how.size_px:
+    resized = _resize(part, (rows, cols), kernel)
+    if (rows, cols) == size:
         return resized
-    grid = np.zeros(how.size_px, np.float32)
+    grid = np.zeros(size, np.float32)
     grid[top : top + rows, left : left + cols] = resized
     return grid
 
 
-def _resize(plane: NDArray[np.float32], shape: tuple[int, int], interpolation: Interpolation) -> NDArray[np.float32]:
-    """Pixel areas are matched, so that nothing shifts; overshoot of the sharper kernels is clipped to the plane's range."""
+def _resize(plane: Picture, shape: tuple[int, int], kernel: Interpolation) -> Picture:
+    """Outer edges stay where they are, so nothing shifts; overshoot of the sharper kernels is clipped to the range."""
     if plane.shape == shape:
         return np.ascontiguousarray(plane)
-    kernel = Image.Resampling[interpolation.upper()]
-    resized = np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((shape[1], shape[0]), kernel))
-    return np.clip(resized, plane.min(), plane.max()) if interpolation in ("bicubic", "lanczos") else resized.copy()
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    resized = np.array(image.resize((shape[1], shape[0]), Image.Resampling[kernel.upper()]))
+    return np.clip(resized, plane.min(), plane.max()) if kernel in ("bicubic", "lanczos") else resized

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
@@ -36,9 +37,6 @@ STYLE: dict[Any, Any] = {
     "text.color": INK,
     "axes.edgecolor": LINE,
     "axes.labelcolor": QUIET,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -90,7 +88,7 @@ def png(figure: Figure) -> bytes:
 
 def learning_curves(journals: Sequence[Journal]) -> Figure:
     """Loss and Dice by epoch, training and validation; a line a fold, a dot at the epoch whose weights are kept."""
-    figure, axes = _figure(1, 2, width=9, height=3.3)
+    figure, axes = _figure(1, 2, width=8, height=3.2)
     journals = [journal for journal in journals if journal]
     for axis, training, validation, title in (
         (axes[0, 0], "loss", "validation_loss", "Loss, lower is better"),
@@ -102,7 +100,7 @@ def learning_curves(journals: Sequence[Journal]) -> Figure:
             axis.plot(epochs, _column(journal, training), color=TRAINING, ls=(0, (4, 1.5)), **look)
             axis.plot(epochs, _column(journal, validation), color=VALIDATION, **look)
             axis.plot(best["epoch"], best.get(validation, np.nan), "o", color=VALIDATION, ms=7, mec="white", zorder=3)
-        axis.set_title(title)
+        _title(axis, title)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     losses = [value for journal in journals for name in ("loss", "validation_loss") for value in _column(journal, name)]
@@ -120,6 +118,12 @@ def learning_curves(journals: Sequence[Journal]) -> Figure:
 def best_epoch(journal: Journal) -> dict[str, Any]:
     """The journal's row with the lowest validation loss, the first of equals: the epoch whose weights are kept."""
     return min(journal, key=lambda row: row.get("validation_loss", np.inf))
+
+
+def score_name(name: str) -> str:
+    """``two_class_iou`` as people write it: Two class IoU."""
+    words = name.replace("_", " ").capitalize()
+    return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
 
 def rows(cases: Sequence[Shown]) -> Figure:
@@ -160,7 +164,7 @@ def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
     figure, axes = _grid(len(cases))
     for axis, case in zip(axes, map(_reduced, cases), strict=True):
         _show(axis, case.picture, case.label)
-        width = max(1, round(max(case.truth.shape) / 200))
+        width = max(1, round(max(case.truth.shape) / 128))
         edge = case.truth & ~ndimage.binary_erosion(case.truth, iterations=width)
         _tint(axis, case.predicted, PREDICTED, 0.4)
         _tint(axis, edge, TRUTH, 1.0)
@@ -195,7 +199,7 @@ def distribution(
     table: Sequence[Row], scores: Sequence[str] = ("dice", "iou", "precision", "recall", "surface_dice")
 ) -> Figure:
     """Every case a dot, with the median and the middle half; a column a score, parted by source if there are 2 to 5."""
-    figure, axes = _figure(1, 1, width=9, height=3.7)
+    figure, axes = _figure(1, 1, width=8, height=3.6)
     axis = axes[0, 0]
     sources = sorted({row.source for row in table})
     groups = [[row for row in table if row.source == source] for source in sources]
@@ -211,7 +215,7 @@ def distribution(
             _strip(
                 axis, column + (place - (len(groups) - 1) / 2) * width, values[~np.isnan(values)], 0.42 * width, colour
             )
-        ticks.append(name.replace("_", " ") + (f"\n{missing} undefined" if missing else ""))
+        ticks.append(score_name(name) + (f"\n{missing} undefined" if missing else ""))
     axis.set_xticks(range(len(scores)), ticks)
     axis.set_xlim(-0.55, len(scores) - 0.45)
     axis.set_ylim(top=1.01)
@@ -241,7 +245,8 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
         )
     axis.set_xticks([0, 1], ["inside", "outside"])
     axis.set_yticks([0, 1], ["inside", "outside"])
-    axis.set(xlabel="prediction", ylabel="truth", title="Share of all pixels")
+    axis.set(xlabel="prediction", ylabel="truth")
+    _title(axis, "Share of all pixels")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     return figure
@@ -250,7 +255,7 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
 def _figure(down: int, across: int, *, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
     """A figure with a grid of axes [down, across] in our style; inches."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1))
         return figure, figure.subplots(down, across, squeeze=False)
 
 
@@ -264,13 +269,17 @@ def _grid(count: int, across: int = 3) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
+def _title(axis: Axes, text: str, *, fontsize: int = 11, fontweight: str = "bold") -> None:
+    axis.set_title(text, loc="left", fontsize=fontsize, fontweight=fontweight, color=INK)
+
+
 def _legend(figure: Figure, handles: Sequence[Any]) -> None:
     figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside lower center", labelcolor=INK)
 
 
 def _show(axis: Axes, image: Array, title: str) -> None:
     axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest" if image.dtype == bool else "antialiased")
-    axis.set_title(title, fontsize=9, fontweight="normal")
+    _title(axis, title, fontsize=9, fontweight="normal")
     axis.set_xticks([])
     axis.set_yticks([])
     axis.grid(visible=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bioseg import files
 from bioseg.evaluation.summary import Row, compare, summarise
-from bioseg.reports.figures import best_epoch
+from bioseg.reports.figures import best_epoch, score_name
 from bioseg.reports.run_folder import Run, read_run
 from bioseg.types import BiosegError
 
@@ -81,9 +81,7 @@ def headline(run: Run) -> list[str]:
     if "judged_on" in run.record:
         where = f"{whom} in {run.record['judged_on']}"
     elif run.record.get("folds"):
-        where = (
-            f"{whom}, each outlined by the one of {run.record['folds']} networks that never learned from that patient"
-        )
+        where = f"{whom}, each outlined by the fold's network that never learned from its patient"
     else:
         where = f"{whom} that the network never learned from"
     words = [f"On average the outlines match the truth with a Dice of {dice['mean']:.3f}, on {where}."]
@@ -112,9 +110,9 @@ def learning(run: Run) -> str:
     kept = [best_epoch(journal) for journal in run.journals]
     last = [journal[-1] for journal in run.journals]
     epochs = sorted({row["epoch"] for row in kept})
-    words = f"Best after epoch {' to '.join(map(str, sorted({epochs[0], epochs[-1]})))}. "
+    words = f"Best after epoch {' to '.join(map(str, sorted({epochs[0], epochs[-1]})))}."
     if min(len(journal) for journal in run.journals) < 3:
-        return words + "Too few epochs to say whether it overfits."
+        return words + " Too few epochs to say whether it overfits."
     gaps = [row["training_dice"] - row["dice"] for row in kept if {"training_dice", "dice"} <= set(row)]
     gap = sum(gaps) / len(gaps) if gaps else 0.0
     pairs = list(zip(kept, last, strict=True))
@@ -128,12 +126,12 @@ def learning(run: Run) -> str:
         else ""
     )
     if gap > 0.05:
-        words += f"It overfits: {beside}. More pictures or stronger augmentation would help."
-    elif rising:
-        words += f"It began to overfit{where}: validation loss rose while training loss still fell. "
-        words += "The weights kept are from before."
-    else:
-        words += "No sign of overfitting" + (f": {beside}." if beside else ".")
+        words += f" It overfits: {beside}. More pictures or stronger augmentation would help."
+    elif not rising:
+        words += " No sign of overfitting" + (f": {beside}." if beside else ".")
+    if rising:
+        words += f" Later{where} validation loss rose while training loss still fell, the mark of overfitting; "
+        words += "the weights kept are from before."
     if all(best["epoch"] == end["epoch"] for best, end in pairs) and not rising:
         words += " It was still improving when it stopped; more epochs may help."
     return words
@@ -146,6 +144,8 @@ def fault(row: Row) -> str:
         return "marks something where there is nothing"
     if math.isnan(precision):
         return "finds nothing"
+    if min(precision, recall) >= 0.95:
+        return "close to the truth"
     missed, extra = f"misses {1 - recall:.0%} of the truth", f"{1 - precision:.0%} of what it marks is outside"
     if abs(precision - recall) < 0.1:
         return f"{missed}, {extra}"
@@ -157,7 +157,7 @@ def score_rows(run: Run, which: str = "summary") -> list[tuple[str, str, dict[st
     scores = {name: value for name, value in getattr(run, which).items() if isinstance(value, dict)}
     order = [name for name in MEANINGS if name in scores]
     order += [name for name in scores if name not in MEANINGS and not name.startswith("share_")]
-    return [(*MEANINGS.get(name, (name.replace("_", " ").capitalize(), "")), scores[name]) for name in order]
+    return [(*MEANINGS.get(name, (score_name(name), "")), scores[name]) for name in order]
 
 
 def source_rows(run: Run) -> list[tuple[str, dict[str, Any]]]:

@@ -15,7 +15,7 @@ import torch
 
 from bioseg import files
 from bioseg.data import splits
-from bioseg.data.dataset import load
+from bioseg.data.dataset import InMemory, load
 from bioseg.inference import device as devices
 from bioseg.inference.predictor import Predictor
 from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, read_cases
@@ -102,6 +102,8 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     parts = recipe.fold(list(samples.cases), folds=order.folds) if order.folds else [_keep(whole, usable)]
     for split in parts:
         _check_size(split, order.data)
+    if isinstance(samples, InMemory) and not any(b.masks.any() for b in samples.batches(range(len(samples.cases)), 64)):
+        raise BiosegError(f"{order.data}: no mask has any foreground; are these the right files, and is inside not 0?")
 
     record = _record(order, recipe, parts, whole.test, device, reasons)
     held_out: dict[str, Path] = {}
