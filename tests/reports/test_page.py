@@ -143,6 +143,7 @@ def test_sources_and_test_part(tmp_path: Path) -> None:
     said = read(write_report([folder])).text
     assert "By source" in said and "north 4" in said and "south 4" in said
     assert "8 pictures that neither taught the network nor chose its weights" in said
+    assert said.count("Surface Dice") == 2 and said.count("Two class IoU") == 1
 
 
 def test_an_evaluation_claims_nothing_about_training(bare: Path) -> None:
@@ -163,7 +164,7 @@ def test_undefined_scores_are_told(bare: Path) -> None:
     files.write_json(bare / "summary.json", summarise(rows))
     said = read(write_report([bare])).text
     assert "2 more have nothing to outline and nothing outlined" in said
-    assert "Recall share of the truth that was found – ± – – – – – 4" in said
+    assert "Recall share of the truth that was found – – – – – 4" in said
     rows = [Row("a", "p", "", {"dice": none})]
     write_csv(rows, bare / "scores.csv")
     files.write_json(bare / "summary.json", summarise(rows))
@@ -181,6 +182,7 @@ def test_undefined_scores_are_told(bare: Path) -> None:
             "still improving",
             "Later",
         ),
+        ([{**row, "dice": 0.01} for row in journal(9)], "hardly learned", "overfitting"),
         (journal(2), "Too few epochs", "overfitting"),
         (
             [{"epoch": k, "loss": 0.1, "validation_loss": 0.1} for k in (1, 2, 3)],

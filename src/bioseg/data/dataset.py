@@ -1,19 +1,22 @@
 """Cases prepared for training: in memory where they fit, streamed by parallel workers where they do not.
 
-Workers are threads: decoding and resizing let go of Python's lock, nothing is pickled, and an epoch starts at once.
+Workers are threads: nothing is pickled, an epoch starts at once, and decoding and resizing let go of Python's lock
+(pictures with hundreds of tiny masks, which are mostly opening of files, gain little from more of them).
 """
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import os
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -207,14 +210,13 @@ def _in_order(
     workers: int,
     ahead: int,
     progress: Progress = lambda done, total: None,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """What ``function`` makes of each item, in order, by threads; at most ``ahead`` are begun and not yet taken."""
     pool = ThreadPoolExecutor(workers)
-    begun: deque[Future[R]] = deque()
+    waiting, begun = iter(items), deque[Future[R]]()
     try:
         for done in range(1, len(items) + 1):
-            while len(begun) < ahead and done - 1 + len(begun) < len(items):
-                begun.append(pool.submit(function, items[done - 1 + len(begun)]))
+            begun.extend(pool.submit(function, item) for item in islice(waiting, ahead - len(begun)))
             result = begun.popleft().result()
             progress(done, len(items))
             yield result
@@ -247,7 +249,7 @@ def _key(cases: Sequence[Case], how: Preparation) -> str:
     steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
     digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
     for module in (pixels, reading, prepare):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(inspect.getsource(module).encode())
     for case in cases:
         digest.update(repr(case).encode())
         for path in (case.picture, *case.masks):
@@ -261,9 +263,9 @@ def _key(cases: Sequence[Case], how: Preparation) -> str:
 
 def _to_cache(entry: Path, prepared: InMemory, cases: Sequence[Case]) -> None:
     """As .npz, whose checksums tell a damaged file. A cache that cannot be written costs time, nothing else."""
-    ids = {case.id for case in prepared.cases}
+    kept = set(prepared.cases)
     notes = {
-        "kept": [index for index, case in enumerate(cases) if case.id in ids],
+        "kept": [index for index, case in enumerate(cases) if case in kept],
         "problems": [(str(problem.path), problem.reason) for problem in prepared.problems],
     }
     new = entry.with_name(f".{entry.name}.{os.getpid()}.new")

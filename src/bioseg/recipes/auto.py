@@ -94,8 +94,8 @@ def adapt(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRe
     count = max(1, round(0.8 * len(cases)))
     batch = max(1, min(16 if strong else 8, count // 4))
     pixels = preparation.size_px[0] * preparation.size_px[1]
-    visits = (20_000 if strong else 3_000) * 256**2 / pixels
-    epochs = int(np.clip(visits / count, 10, 150))
+    visits = (20_000 if strong else 4_000) * 256**2 / pixels
+    epochs = int(np.clip(visits / count, 10, 100))
     free = facts.colour or facts.objects > 4
     augmentation = strong_intensity(
         Augmentation(
@@ -174,7 +174,7 @@ RECIPE = SegmentationRecipe(
         loss=call(losses.cross_entropy_and_dice),
         optimiser=call(optimisers.adamw, weight_decay=1e-4),
         schedule=call(schedules.one_cycle),
-        rate=1e-3,
+        rate=3e-3,
         encoder_rate=3e-4,
     ),
     postprocess=Postprocess(),

@@ -113,6 +113,8 @@ def learning(run: Run) -> str:
     words = f"Best after epoch {' to '.join(map(str, sorted({epochs[0], epochs[-1]})))}."
     if min(len(journal) for journal in run.journals) < 3:
         return words + " Too few epochs to say whether it overfits."
+    if max(row.get("dice", 1.0) for row in kept) < 0.1:
+        return words + " It has hardly learned anything yet: more epochs or pictures, or a look at the masks, may help."
     gaps = [row["training_dice"] - row["dice"] for row in kept if {"training_dice", "dice"} <= set(row)]
     gap = sum(gaps) / len(gaps) if gaps else 0.0
     pairs = list(zip(kept, last, strict=True))
