@@ -36,7 +36,7 @@ bench: $(VENV)/.developer  ## speeds as ratios, side by side in one run
 	@$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.developer  ## the command line's reference page, written from the program itself
-	@$(BIN)/python -m docs.commands
+	@$(BIN)/typer bioseg.cli utils docs --name bioseg --output docs/reference/commands.md
 
 clean:
 	rm -rf $(VENV) demo build dist src/*.egg-info

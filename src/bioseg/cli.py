@@ -133,7 +133,13 @@ def predict(
 @app.command(epilog="Example: `bioseg report runs/mine runs/other --out comparison.html`")
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; several are put side by side.")],
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; by default report.html in the run.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File to write instead of report.html in the run, or comparison.html.",
+        ),
+    ] = None,
 ) -> None:
     """Write the page that explains a run, or compares several."""
     from bioseg.workflows.report import report as work

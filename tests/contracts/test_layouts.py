@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from bioseg.data import (
-    belarus, cardiac_lv, cases, ct_lungs, folders, jsrt, montgomery, nuclei, phantom_layouts, pixels, rsna, shenzhen,
+    belarus,
+    cardiac_lv,
+    cases,
+    ct_lungs,
+    folders,
+    jsrt,
+    montgomery,
+    nuclei,
+    phantom_layouts,
+    pixels,
+    rsna,
+    shenzhen,
 )  # fmt: skip
 from bioseg.types import BiosegError, Case
 

@@ -132,7 +132,15 @@ def test_the_account_names_everything_that_is_wrong(tmp_path: Path) -> None:
     assert {problem.path.name for problem in account.problems} == {"small.png", "cut.png"}
     assert not account.clean
     text = "\n".join(folders.account_lines(account))
-    for said in ("6 pictures", "usable         4 of 6", "lonely.png", "nobody.png", "no foreground  1: empty", "4×5", "cut.png"):
+    for said in (
+        "6 pictures",
+        "usable         4 of 6",
+        "lonely.png",
+        "nobody.png",
+        "no foreground  1: empty",
+        "4×5",
+        "cut.png",
+    ):
         assert said in text, said
     facts = folders.to_json(account)
     assert (len(facts["cases"]), len(facts["problems"])) == (6, 2)

@@ -32,7 +32,9 @@ def test_by_hand() -> None:
 @given(MASKS, MASKS)
 def test_against_scikit_learn(predicted: Mask, truth: Mask) -> None:
     c = overlap.confusion(predicted, truth)
-    assert (c.tn, c.fp, c.fn, c.tp) == tuple(metrics.confusion_matrix(truth.ravel(), predicted.ravel(), labels=[False, True]).ravel())
+    assert (c.tn, c.fp, c.fn, c.tp) == tuple(
+        metrics.confusion_matrix(truth.ravel(), predicted.ravel(), labels=[False, True]).ravel()
+    )
     for ours, theirs in (
         (overlap.dice, metrics.f1_score),
         (overlap.iou, metrics.jaccard_score),

@@ -89,4 +89,3 @@ def test_the_table_survives_the_disk(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
     with pytest.raises(BiosegError, match="not a table of scores"):
         summary.read_csv(tmp_path / "other.csv")
-

@@ -38,7 +38,12 @@ def test_shifted_square_by_hand() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_hausdorff_against_monai(seed: int, spacing: tuple[float, float]) -> None:
     a, b = blob(seed), blob(seed + 100)
-    a[:2], a[-2:], a[:, :2], a[:, -2:] = False, False, False, False  # MONAI does not count the picture's edge as outside
+    a[:2], a[-2:], a[:, :2], a[:, -2:] = (
+        False,
+        False,
+        False,
+        False,
+    )  # MONAI does not count the picture's edge as outside
     b[:2], b[-2:], b[:, :2], b[:, -2:] = False, False, False, False
     theirs = compute_hausdorff_distance(
         torch.from_numpy(a)[None, None].float(), torch.from_numpy(b)[None, None].float(), include_background=True,

@@ -133,7 +133,9 @@ class Streamed:
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
         """As :meth:`InMemory.batches`; a case that turns out bad is missing from its batch and named in ``problems``."""
         chosen = [self.cases[index] for index in order]
-        with closing(_in_order(partial(_try, how=self._how), chosen, self._workers, 2 * size)) as results:
+        with closing(
+            _in_order(partial(_try, how=self._how), chosen, self._workers, max(2 * size, 2 * self._workers))
+        ) as results:
             for start in range(0, len(order), size):
                 good: list[tuple[int, Prepared]] = []
                 for index in order[start : start + size]:

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -187,8 +188,8 @@ def load_imagenet(network: EfficientNet, path: Path | None = None) -> None:
         path = _packaged(package)
     try:
         theirs: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as fault:
-        raise BiosegError(f"{path}: not readable as weights ({fault}); download it again") from None
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError):
+        raise BiosegError(f"{path}: not readable as weights; download it again") from None
     own = network.state_dict()
     renamed = {_renamed(name, network): tensor for name, tensor in theirs.items()}
     wrong = sorted(name for name, tensor in own.items() if renamed.get(name, torch.empty(0)).shape != tensor.shape)

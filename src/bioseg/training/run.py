@@ -40,28 +40,16 @@ class Run:
         """Open ``folder``: new, or going on with the run that lies there.
 
         Raises:
-            BiosegError: A run is there already and ``resume`` is off, or it was made by another recipe or split.
+            BiosegError: As for :func:`claim`, or none of its states is whole.
         """
         self.folder, self.device, self.seed = folder, device, seed
         self.history: list[Row] = []
         self._state: dict[str, bytes] | None = None
         self._board: Any = None
-        known = folder / "record.json"
-        if known.exists():
-            if not resume:
-                raise BiosegError(f"{folder}: holds a run already; go on with it by --resume, or choose another --out")
-            old = files.read_json(known, "start again in another folder")
-            for part in ("fingerprint", "split"):
-                if old.get(part) != record.get(part):
-                    raise BiosegError(
-                        f"{folder}: was made with {part} {old.get(part)}, this is {record.get(part)}; "
-                        "give the recipe, data and settings it was started with, or choose another --out"
-                    )
-            self._state = _read_last(folder)
-            if self._state:
-                self.history = json.loads(self._state["state.json"])["history"]
-        else:
-            files.write_json(known, record)
+        claim(folder, record, resume=resume)
+        self._state = _read_last(folder)
+        if self._state:
+            self.history = json.loads(self._state["state.json"])["history"]
 
     @property
     def validation_losses(self) -> list[float]:
@@ -122,6 +110,27 @@ class Run:
         for name, value in self.history[-1].items() if self.history else ():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, len(self.history))
+
+
+def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
+    """Write ``record`` to a new folder, or make sure that the run which lies there is the same.
+
+    Raises:
+        BiosegError: A run is there already and ``resume`` is off, or it was made by another recipe, split or folds.
+    """
+    known = folder / "record.json"
+    if not known.exists():
+        files.write_json(known, record)
+        return
+    if not resume:
+        raise BiosegError(f"{folder}: holds a run already; go on with it by --resume, or choose another --out")
+    old = files.read_json(known, "start again in another folder")
+    for part in ("fingerprint", "folds", "split"):
+        if old.get(part) != record.get(part):
+            raise BiosegError(
+                f"{folder}: was made with {part} {old.get(part)}, this is {record.get(part)}; "
+                "give the recipe, data and settings it was started with, or choose another --out"
+            )
 
 
 def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

@@ -27,13 +27,13 @@ def demo(out: Path, data: Path | None, *, tell: train.Tell, say: Callable[[str],
     else:
         say(f"1/4 using the pictures in {data}")
         settings = ("training.epochs=4",)
-    run = out / "run"
+    run = out / ("run" if fresh else f"run-{data.resolve().name}")
     say("2/4 training")
     order = train.Order(
         recipes.get("auto"), data, run, settings=settings, command=f"bioseg demo --out {out}", resume=run.exists()
     )
     outcome = train.train(order, tell=tell, say=say)
-    problems = outcome.problems
+    problems = list(outcome.problems)
     if fresh:
         say(f"3/4 evaluating on {fresh}, which it has not seen")
         _, faults = evaluate.evaluate(run, fresh, out / "scores", tell=tell)

@@ -114,7 +114,8 @@ def _draw(
             for seen in [look(predictor_of(cases[row.case]), cases[row.case])]
         ]
 
-    ranked = sorted(rows, key=lambda row: -1.0 if math.isnan(row.scores["dice"]) else row.scores["dice"])
+    defined = [row for row in rows if not math.isnan(row.scores["dice"])]  # rightly empty pictures say little
+    ranked = sorted(defined or rows, key=lambda row: row.scores["dice"])
     middle = np.random.default_rng(0).permutation(len(rows))
     some = shown(rows[index] for index in middle[:6])
     worst = shown(ranked[:6])

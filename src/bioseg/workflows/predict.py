@@ -9,7 +9,7 @@ import numpy as np
 from skimage.measure import label
 
 from bioseg import files
-from bioseg.data import pixels
+from bioseg.data import folders, pixels
 from bioseg.inference.predictor import Prediction, Predictor
 from bioseg.types import BiosegError, Problem
 
@@ -17,7 +17,7 @@ COLUMNS = ("file", "mask", "rows", "cols", "area_px", "area_mm2", "components", 
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """The files among ``paths`` and, sorted, the pictures in the folders among them.
+    """The files among ``paths`` and, sorted, the pictures in the folders among them, without masks that lie there too.
 
     Raises:
         BiosegError: A path does not exist, or none holds a picture.
@@ -25,7 +25,8 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and pixels.is_picture(file))
+            account = folders.pair(path)
+            found += sorted([*(case.picture for case in account.cases), *account.without_mask])
         elif path.exists():
             found.append(path)
         else:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from bioseg import files
 from bioseg.data import splits
 from bioseg.data.dataset import InMemory, load
 from bioseg.inference import device as devices
@@ -22,7 +21,7 @@ from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, rea
 from bioseg.reports import figures
 from bioseg.reports.page import write_report
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
-from bioseg.training.run import Run
+from bioseg.training.run import Run, claim
 from bioseg.types import BiosegError, Case, Problem
 from bioseg.workflows.judge import judge
 
@@ -97,7 +96,6 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     whole = recipe.split(cases)
     pool = (*whole.train, *whole.validation)
     samples = load(pool, recipe.preparation, progress=lambda done, total: tell("reading", done, total, ""))
-    problems = list(samples.problems)
     usable = {case.id: index for index, case in enumerate(samples.cases)}
     parts = recipe.fold(list(samples.cases), folds=order.folds) if order.folds else [_keep(whole, usable)]
     for split in parts:
@@ -106,6 +104,8 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         raise BiosegError(f"{order.data}: no mask has any foreground; are these the right files, and is inside not 0?")
 
     record = _record(order, recipe, parts, whole.test, device, reasons)
+    if order.folds:
+        claim(order.out, record, resume=order.resume)
     held_out: dict[str, Path] = {}
     for index, split in enumerate(parts):
         folder = order.out / f"fold-{index}" if order.folds else order.out
@@ -115,15 +115,13 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         subset = [samples.select([usable[case.id] for case in part]) for part in (split.train, split.validation)]
         fit_segmenter(run, recipe, subset[0], subset[1], _watch(name, recipe, tell, say))
         held_out |= {case.id: folder for case in split.validation}
-    if order.folds:
-        files.write_json(order.out / "record.json", record)
 
     opened = {folder: Predictor.open(folder, str(device)) for folder in dict.fromkeys(held_out.values())}
     validation = [case for case in pool if case.id in held_out]
     result, faults = judge(
         lambda case: opened[held_out[case.id]], validation, order.out, progress=lambda d, n: tell("judging", d, n, "")
     )
-    problems += faults
+    problems = [*samples.problems, *faults]
     test = None
     if whole.test:
         ensemble = Predictor.open(order.out, str(device))
@@ -131,6 +129,7 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
             lambda case: ensemble, whole.test, order.out / "test", progress=lambda d, n: tell("testing", d, n, "")
         )
         problems += faults
+    problems = list({problem.path: problem for problem in problems}.values())
     journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
     figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
     return Outcome(result, test, write_report([order.out]), problems)

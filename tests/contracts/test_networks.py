@@ -1,0 +1,115 @@
+"""What every network promises, whatever is inside it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from bioseg.models import pretrained_unet, residual_fcn, unet
+from bioseg.models.pretrained_unet import pretrained_unet as pretrained
+
+Build = Callable[[], nn.Module]
+# Name: how to build it, channels it takes, trainable parameters, these with the batch-norm statistics.
+NETWORKS: dict[str, tuple[Build, int, int, int]] = {
+    "cxr": (unet.cxr_unet, 1, 5_468_897, 5_468_897),
+    "ct": (unet.ct_unet, 1, 902_593, 902_593),
+    "lv": (unet.lv_unet, 1, 7_759_521, 7_759_521),
+    "nuclei": (unet.nuclei_unet, 3, 1_941_105, 1_941_105),
+    "residual": (residual_fcn.residual_fcn, 1, 12_718_305, 12_727_969),
+    "pretrained": (lambda: pretrained(imagenet=False), 1, 3_832_081, 3_872_689),
+}
+
+
+def test_every_network_is_here() -> None:
+    builders = {
+        getattr(module, name)
+        for module in (unet, residual_fcn, pretrained_unet)
+        for name in dir(module)
+        if name.endswith(("_unet", "_fcn")) and callable(getattr(module, name))
+    }
+    assert len(builders) == len(NETWORKS) == 6
+
+
+@pytest.fixture(params=NETWORKS)
+def one(request: pytest.FixtureRequest) -> tuple[nn.Module, int, int, int]:
+    build, channels, trainable, whole = NETWORKS[request.param]
+    torch.manual_seed(0)
+    return build(), channels, trainable, whole
+
+
+def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
+    network, _, trainable, whole = one
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == trainable
+    state = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert sum(tensor.numel() for tensor in state.values()) == whole
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (65, 97), (33, 40), (1, 7)])
+def test_any_size_gives_finite_logits_of_that_size(
+    one: tuple[nn.Module, int, int, int], shape: tuple[int, int]
+) -> None:
+    network, channels, *_ = one
+    logits = network.eval()(torch.rand(1, channels, *shape))
+    assert logits.shape == (1, 1, *shape)
+    assert logits.isfinite().all()
+
+
+def test_every_parameter_learns(one: tuple[nn.Module, int, int, int]) -> None:
+    network, channels, *_ = one
+    network.train()
+    network(torch.rand(2, channels, 64, 64)).square().sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_a_prediction_depends_on_nothing_but_its_picture(one: tuple[nn.Module, int, int, int]) -> None:
+    network, channels, *_ = one
+    network.eval()
+    pictures = torch.rand(3, channels, 64, 64)
+    with torch.inference_mode():
+        together, alone = network(pictures), torch.cat([network(picture[None]) for picture in pictures])
+        last = network(pictures.contiguous(memory_format=torch.channels_last))
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert torch.allclose(together, last, atol=1e-4)
+    assert not torch.allclose(together[0], together[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_seed_same_weights_and_back_from_safetensors(name: str) -> None:
+    build = NETWORKS[name][0]
+    networks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        networks.append(build())
+    first, same, other = (network.state_dict() for network in networks)
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+    networks[2].load_state_dict(load(save({key: value.contiguous() for key, value in first.items()})))
+    assert all(torch.equal(first[key], value) for key, value in networks[2].state_dict().items())
+
+
+def test_it_can_be_exported(one: tuple[nn.Module, int, int, int]) -> None:
+    network, channels, *_ = one
+    pictures = torch.rand(1, channels, 64, 64)
+    with torch.inference_mode():
+        exported = torch.export.export(network.eval(), (pictures,), strict=False).module()
+        assert torch.allclose(exported(pictures), network(pictures), atol=1e-5)
+
+
+def test_the_studies_initialisations() -> None:
+    torch.manual_seed(0)
+    nuclei, cxr = unet.nuclei_unet(), unet.cxr_unet()
+    for network, gain in ((nuclei, "he"), (cxr, "glorot")):
+        weight = network.up[0][0].weight
+        fan_in, fan_out = weight[0].numel(), weight.shape[0] * 9
+        variance = 2 / fan_in if gain == "he" else 2 / (fan_in + fan_out)
+        assert weight.var().item() == pytest.approx(variance, rel=0.05)
+        assert not network.up[0][0].bias.any()
+
+
+def test_the_residual_network_is_flat_on_blocks_of_16() -> None:
+    logits = residual_fcn.residual_fcn().eval()(torch.rand(1, 1, 64, 64))
+    blocks = logits.reshape(4, 16, 4, 16)
+    assert torch.equal(blocks.amax((1, 3)), blocks.amin((1, 3)))
+    assert len(logits.unique()) > 1

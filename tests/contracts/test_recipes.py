@@ -1,0 +1,95 @@
+"""What every recipe promises: it trains, resumes, is opened and predicts, on a phantom of its own layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioseg import recipes
+from bioseg.data import cases as reading
+from bioseg.data import phantom_layouts
+from bioseg.inference.predictor import Predictor
+from bioseg.recipe import encode, fingerprint
+from bioseg.types import Call
+from bioseg.workflows.train import Order, train
+
+PHANTOMS = {"auto": phantom_layouts.write_images_masks, "nuclei-reference": phantom_layouts.write_nuclei}
+SMALL = ("preparation.size_px=[64,64]", "training.epochs=2", "training.batch=4", "training.validation_batch=4")
+
+
+def test_every_recipe_has_a_phantom() -> None:
+    assert set(PHANTOMS) == set(recipes.names())
+
+
+@pytest.mark.parametrize("name", PHANTOMS)
+def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
+    PHANTOMS[name](tmp_path / "data", count=14, seed=0, size_px=64)
+    said: list[str] = []
+    told: list[tuple[str, int, int, str]] = []
+    order = Order(recipes.get(name), tmp_path / "data", tmp_path / "run", settings=SMALL)
+    outcome = train(order, tell=lambda *what: told.append(what), say=said.append)
+    assert outcome.problems == []
+    assert 0 <= outcome.summary["accuracy"]["mean"] <= 1
+    assert {what for what, *_ in told} >= {"reading", "training", "judging"}
+    assert all(done <= total for _, done, total, _ in told)
+
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    predictor = Predictor.open(tmp_path / "run", "cpu")
+    assert encode(predictor.recipe) == record["recipe"]
+    assert fingerprint(predictor.recipe) == record["fingerprint"]
+    case = recipes.get(name).list_cases(tmp_path / "data")[0]
+    stored = reading.read_picture(case)
+    first, again = predictor.predict(stored), predictor.predict(stored)
+    assert first.mask.shape == first.probability.shape == stored.pixels.shape[:2]
+    assert np.array_equal(first.probability, again.probability)
+    assert 0 <= first.probability.min() <= first.probability.max() <= 1
+
+
+@pytest.mark.parametrize("name", PHANTOMS)
+def test_it_spells_out_what_it_is(name: str) -> None:
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    assert recipe.task
+    assert recipe.purpose
+    for part in (
+        recipe.list_cases,
+        recipe.split,
+        recipe.fold,
+        recipe.network,
+        recipe.training.loss,
+        recipe.training.optimiser,
+    ):
+        assert isinstance(part, Call)
+
+
+def test_the_nuclei_reference_is_the_page() -> None:
+    recipe = recipes.get("nuclei-reference")
+    how = recipe.training
+    assert (recipe.preparation.size_px, recipe.preparation.channels) == ((128, 128), 3)
+    assert (how.batch, how.epochs, how.patience, how.rate) == (16, 40, 2, 1e-3)
+    assert how.loss.function.__name__ == "binary_cross_entropy"
+    assert recipe.postprocess.threshold == 0.5
+    assert sum(parameter.numel() for parameter in recipe.network().parameters()) == 1_941_105
+
+
+def test_auto_fits_itself_to_what_it_sees(tmp_path: Path) -> None:
+    auto = recipes.get("auto")
+    assert auto.adapt is not None
+    seen = {}
+    for name, write in (
+        ("chest", phantom_layouts.write_images_masks),
+        ("cells", phantom_layouts.write_nuclei),
+        ("ct", phantom_layouts.write_ct_lungs),
+    ):
+        write(tmp_path / name, count=12, seed=0, size_px=96)
+        seen[name], reasons = auto.adapt(auto, auto.list_cases(tmp_path / name))
+        assert seen[name].adapt is None
+        assert len(reasons) >= 6
+    assert (seen["chest"].preparation.channels, seen["cells"].preparation.channels) == (1, 3)
+    assert seen["ct"].preparation.intensity[0].arguments == (("low", -1000.0), ("high", 400.0))
+    assert seen["cells"].augmentation.quarter_turns
+    assert not seen["chest"].augmentation.quarter_turns
+    assert seen["chest"].postprocess.keep_largest == 2
+    assert seen["cells"].postprocess.keep_largest == 0
+    assert {recipe.preparation.size_px for recipe in seen.values()} == {(96, 96)}
