@@ -1,7 +1,7 @@
-"""``make bench``: our networks and loop beside plain PyTorch on the same batches, in turn, in one run; ratios of medians.
+"""``make bench``: our networks and loop beside plain PyTorch on the same batches, in turn, in one run.
 
-Prints a table and writes ``benchmarks/latest.json``. The real nuclei archive is used where it is (``BIOSEG_ARCHIVES``),
-phantoms of the same number and size elsewhere.
+Ratios are of medians. Prints a table and writes ``benchmarks/latest.json``. The real nuclei archive is used where it is
+(``BIOSEG_ARCHIVES``), phantoms of the same number and size elsewhere.
 """
 
 import json
@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from bioseg.data.dataset import load
 from bioseg.inference import ensemble
 from bioseg.inference.device import FORMAT, autocast, choose, place
 from bioseg.models import residual_fcn, unet
+from bioseg.recipe import SegmentationRecipe
 from bioseg.training import losses
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run
 
 ARCHIVES = Path(os.environ.get("BIOSEG_ARCHIVES", Path(__file__).parents[2] / "shared" / "data"))
 DEVICE = choose()
-ROUNDS, BATCH = 7, 8
+ROUNDS, BATCH, EPOCHS = 7, 8, 3
 PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], int, int]] = {
     "cxr U-Net": (unet.cxr_unet, plain.CxrUNet, 1, 256),
     "ct U-Net": (unet.ct_unet, plain.CtUNet, 1, 128),
@@ -61,13 +63,16 @@ def in_turn(ours: Callable[[], object], other: Callable[[], object], rounds: int
     return statistics.median(a for a, _ in times[1:]), statistics.median(b for _, b in times[1:])
 
 
-def plain_step(network: nn.Module, pictures: Tensor, masks: Tensor) -> Callable[[], object]:
+Step = Callable[[Tensor, Tensor], None]
+
+
+def plain_step(network: nn.Module) -> Step:
     """A training step as a user writes it."""
     network.to(DEVICE).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     loss_of = nn.BCEWithLogitsLoss()
 
-    def step() -> None:
+    def step(pictures: Tensor, masks: Tensor) -> None:
         optimiser.zero_grad()
         loss = loss_of(network(pictures), masks)
         loss.backward()
@@ -76,12 +81,12 @@ def plain_step(network: nn.Module, pictures: Tensor, masks: Tensor) -> Callable[
     return step
 
 
-def our_step(network: nn.Module, recipe: Any, pictures: Tensor, masks: Tensor) -> Callable[[], object]:
+def our_step(network: nn.Module, recipe: SegmentationRecipe) -> Step:
     """A training step as :func:`fit_segmenter` does it."""
     place(network, DEVICE).train()
     optimiser = recipe.training.optimiser([{"params": network.parameters(), "lr": 1e-3}])
 
-    def step() -> None:
+    def step(pictures: Tensor, masks: Tensor) -> None:
         with autocast(DEVICE):
             logits = network(pictures.contiguous(memory_format=FORMAT))
         loss = losses.binary_cross_entropy(logits, masks)
@@ -99,7 +104,8 @@ def networks() -> list[dict[str, Any]]:
         torch.manual_seed(0)
         pictures = torch.rand(BATCH, channels, size, size, device=DEVICE)
         masks = (torch.rand(BATCH, 1, size, size, device=DEVICE) > 0.5).float()
-        train = in_turn(our_step(ours(), recipe, pictures, masks), plain_step(theirs(), pictures, masks))
+        mine, theirs_step = our_step(ours(), recipe), plain_step(theirs())
+        train = in_turn(partial(mine, pictures, masks), partial(theirs_step, pictures, masks))
         network, other = place(ours(), DEVICE).eval(), theirs().to(DEVICE).eval()
 
         def plain_predict(other: nn.Module = other, pictures: Tensor = pictures) -> Tensor:
@@ -141,7 +147,7 @@ def loading(folder: Path) -> dict[str, Any]:
 
 
 def loop(samples: Any, folder: Path, name: str) -> dict[str, Any]:
-    """One epoch of the real loop, and how much of it was spent outside the network.
+    """A few epochs of the real loop, and how much of them was spent outside the network.
 
     The network's time is measured on the same batches without anything around it.
     """
@@ -150,25 +156,20 @@ def loop(samples: Any, folder: Path, name: str) -> dict[str, Any]:
         recipe = replace(
             recipe, augmentation=augment.strong_intensity(augment.Augmentation(rotation_deg=15, zoom=(0.8, 1.25)))
         )
-    recipe = replace(recipe, training=replace(recipe.training, epochs=1))
+    recipe = replace(recipe, training=replace(recipe.training, epochs=EPOCHS))
     count = len(samples.cases)
     train, validation = samples.select(range(count * 9 // 10)), samples.select(range(count * 9 // 10, count))
     run = Run(folder / f"run-{name}", {}, seed=0, device=DEVICE, resume=False)
     whole = timed(lambda: fit_segmenter(run, recipe, train, validation, Watch()))
-    network, batch = recipe.network(), recipe.training.batch
-    batches = [
-        next(iter(train.batches(range(start, min(start + batch, len(train.cases))), batch)))
-        for start in range(0, len(train.cases), batch)
-    ]
-    steps = [our_step(network, recipe, one.pictures.to(DEVICE), one.masks.to(DEVICE)) for one in batches[:1]]
-    steps[0]()
-    bare = sum(timed(our_step(network, recipe, one.pictures.to(DEVICE), one.masks.to(DEVICE))) for one in batches)
+    network, size = recipe.network(), recipe.training.batch
+    step = our_step(network, recipe)
+    batches = [(one.pictures.to(DEVICE), one.masks.to(DEVICE)) for one in train.batches(range(len(train.cases)), size)]
+    step(*batches[0])  # to warm up
+    bare = sum(timed(partial(step, *one)) for one in batches)
     network.eval()
-    bare += sum(
-        timed(lambda one=one: ensemble.logits(network, one.pictures.to(DEVICE)))
-        for one in validation.batches(range(len(validation.cases)), batch)
-    )
-    return {"loop": name, "epoch_s": whole, "network_s": bare, "rest": (whole - bare) / whole}
+    for one in validation.batches(range(len(validation.cases)), size):
+        bare += timed(partial(ensemble.logits, network, one.pictures.to(DEVICE)))
+    return {"loop": name, "epoch_s": whole / EPOCHS, "network_s": bare, "rest": 1 - bare * EPOCHS / whole}
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def test_rsna_boxes_and_jsrt_bits(tmp_path: Path) -> None:
     assert box
     assert mask[int(box.y) : int(box.y + box.height), int(box.x) : int(box.x + box.width)].all()
     (tmp_path / "r" / "stage_2_train_labels.csv").write_text("patientId,x\na,1\n")
-    with pytest.raises(BiosegError, match="stage_2_train_labels.csv"):
+    with pytest.raises(BiosegError, match=r"stage_2_train_labels\.csv"):
         rsna.list_cases(tmp_path / "r")
 
     phantom_layouts.write_jsrt(tmp_path / "j", count=1, seed=0, size_px=2048)

@@ -123,7 +123,7 @@ class TestFaces:
 
 class TestTruth:
     def test_parts_are_united_before_or_after_resizing(self, tmp_path):
-        """Two halves of a column, each touching 1 of 4 pixels that become one: half of it together, a quarter each."""
+        """Of four pixels that become one, one part covers one and the other two: three together, neither the most."""
         masks = []
         for i in range(2):
             mask = np.zeros((4, 4), np.uint8)

@@ -153,7 +153,7 @@ def test_patients_come_from_a_table_or_are_said_to_be_unknown(tmp_path: Path) ->
     account = folders.pair(tmp_path)
     assert [case.patient for case in account.cases] == ["Ada", "Ada", "Bea"]
     (tmp_path / "patients.csv").write_text("picture,who\na,Ada\n")
-    with pytest.raises(BiosegError, match="patients.csv"):
+    with pytest.raises(BiosegError, match=r"patients\.csv"):
         folders.pair(tmp_path)
 
 

@@ -78,7 +78,7 @@ def test_grouped_folds(patients: int, each: int, folds: int) -> None:
 def test_too_few_patients_are_named() -> None:
     with pytest.raises(BiosegError, match="1 usable patients"):
         splits.by_patient(cases(6, per_patient=6))
-    with pytest.raises(BiosegError, match="3 usable patients.*5 parts"):
+    with pytest.raises(BiosegError, match=r"3 usable patients.*5 parts"):
         splits.grouped_k_fold(cases(3), folds=5)
 
 

@@ -14,7 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -277,7 +277,8 @@ def _to_cache(entry: Path, prepared: InMemory, cases: Sequence[Case]) -> None:
             np.savez(file, notes=json.dumps(notes), pictures=prepared._pictures.numpy(), masks=prepared._masks.numpy())
         new.replace(entry)
     except OSError:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink()
 
 
 def _from_cache(entry: Path, cases: Sequence[Case]) -> InMemory | None:
