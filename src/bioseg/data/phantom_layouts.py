@@ -42,7 +42,11 @@ def write_jsrt(folder: Path, *, count: int, seed: int = 0, size_px: int = 2048) 
     """Headerless ``JPCLN*.IMG``, 12 bits in big-endian 16, inverted; lungs as GIF of half the size."""
     for index in range(count):
         rng = np.random.default_rng((seed, index))
-        values, left, right = phantoms.chest(rng, (size_px, size_px))
+        coarse = max(1, size_px // 256)
+        values, left, right = (
+            one.repeat(coarse, axis=0).repeat(coarse, axis=1)
+            for one in phantoms.chest(rng, (size_px // coarse, size_px // coarse))
+        )
         name = f"JPC{'LN' if index % 2 else 'NN'}{index + 1:03d}"
         files.write(folder / f"{name}.IMG", (4095 - values * 4095).astype(">u2").tobytes())
         for part, mask in (("left lung", right), ("right lung", left)):

@@ -98,9 +98,7 @@ class EnhancedUNet(nn.Module):
         self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
         self.encoder = Encoder(whole)
         bottom = self.encoder.taps[-1]
-        self.middle = nn.Sequential(
-            nn.MaxPool2d(2), conv(bottom, 32 * N), Residual(32 * N), Residual(32 * N), _act()
-        )
+        self.middle = nn.Sequential(nn.MaxPool2d(2), conv(bottom, 32 * N), Residual(32 * N), Residual(32 * N), _act())
         self.decoder = nn.ModuleList()
         below, echoed = 32 * N, 0
         for above, tap in zip((3, 2, 1, 0), reversed(self.encoder.taps), strict=True):
