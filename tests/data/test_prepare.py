@@ -86,8 +86,8 @@ class TestIntensity:
 
 class TestPolarityAndChannels:
     def test_inverted_pictures_are_turned_over_before_they_are_rescaled(self):
-        stored = Stored(np.array([[0, 4095]], np.uint16), inverted=True, slope=2, intercept=-1000, white=4095)
-        assert to_unit(stored, Preparation((1, 2), intensity=RAW)).tolist() == [[2 * 4095 - 1000, -1000]]
+        stored = Stored(np.array([[5, 4000]], np.uint16), inverted=True, slope=2, intercept=-1000, white=4095)
+        assert to_unit(stored, Preparation((1, 2), intensity=RAW)).tolist() == [[2 * 4090 - 1000, 2 * 95 - 1000]]
 
     def test_rescale_gives_hounsfield_units(self):
         stored = Stored(np.array([[0, 1000, 3000]], np.int16), slope=1, intercept=-1024)
@@ -185,6 +185,18 @@ class TestMasks:
         mask[17, 17] = True  # 1 of the 16 pixels that become one
         for threshold, inside in ((0.0, True), (0.5, False)):
             how = Preparation((10, 10), mask_threshold=threshold)
+            done = prepare_mask(mask, place(mask.shape, how), how)
+            assert done.any() == inside
+            assert done.sum() <= 4
+        half, how = np.array([[True, False]]), Preparation((1, 1))
+        assert not prepare_mask(half, place(half.shape, how), how).any()
+
+    def test_masks_have_their_own_interpolation(self):
+        """Nearest takes the one pixel in the middle of each four, whatever is done with pictures."""
+        mask = np.zeros((40, 40), np.bool_)
+        mask[18, 18] = True
+        for kernel, inside in (("nearest", True), ("bilinear", False)):
+            how = Preparation((10, 10), mask_interpolation=kernel, interpolation="lanczos")
             assert prepare_mask(mask, place(mask.shape, how), how).any() == inside
 
     @pytest.mark.parametrize("kernel", KERNELS)
