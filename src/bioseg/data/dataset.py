@@ -1,7 +1,6 @@
 """Cases prepared for training: in memory where they fit, streamed by parallel workers where they do not.
 
-Workers are threads: nothing is pickled, an epoch starts at once, and decoding and resizing let go of Python's lock
-(pictures with hundreds of tiny masks, which are mostly opening of files, gain little from more of them).
+Workers are threads: nothing is pickled, an epoch starts at once, and decoding and resizing let go of Python's lock.
 """
 
 import dataclasses

@@ -43,14 +43,13 @@ def write_jsrt(folder: Path, *, count: int, seed: int = 0, size_px: int = 2048) 
     for index in range(count):
         rng = np.random.default_rng((seed, index))
         coarse = max(1, size_px // 256)
-        values, left, right = (
-            one.repeat(coarse, axis=0).repeat(coarse, axis=1)
-            for one in phantoms.chest(rng, (size_px // coarse, size_px // coarse))
-        )
+        drawn, left, right = phantoms.chest(rng, (size_px // coarse, size_px // coarse))
+        values = drawn.repeat(coarse, axis=0).repeat(coarse, axis=1)
         name = f"JPC{'LN' if index % 2 else 'NN'}{index + 1:03d}"
         files.write(folder / f"{name}.IMG", (4095 - values * 4095).astype(">u2").tobytes())
         for part, mask in (("left lung", right), ("right lung", left)):
-            _write_mask(folder / "masks" / part / f"{name}.gif", mask[::2, ::2])
+            half = max(1, coarse // 2)
+            _write_mask(folder / "masks" / part / f"{name}.gif", mask.repeat(half, axis=0).repeat(half, axis=1))
 
 
 def write_shenzhen(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
