@@ -38,3 +38,9 @@ def test_json_has_no_nan_and_damage_is_named(tmp_path: Path) -> None:
         files.read_json(tmp_path / "b.json", "give a run")
     with pytest.raises(BiosegError, match=r"c\.json: not there"):
         files.read_json(tmp_path / "c.json", "give a run")
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(BiosegError, match=r"out/scores\.csv: .*check that the folder can be written"):
+        files.write(tmp_path / "out" / "scores.csv", "x")

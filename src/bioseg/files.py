@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def write(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as fault:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            new.unlink()
         raise BiosegError(f"{path}: {explain(fault)}") from None
 
 
