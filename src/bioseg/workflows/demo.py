@@ -16,36 +16,43 @@ def demo(out: Path, data: Path | None, *, tell: train.Tell, say: Callable[[str],
     Returns:
         The report, and what was left out on the way.
     """
-    settings: tuple[str, ...] = ()
     fresh: Path | None = None
+    run, masks = out / "run", out / "masks"
     if data is None:
         data, fresh = out / "phantoms", out / "new-phantoms"
         say(f"1/4 writing phantom nuclei to {data}")
         phantom_layouts.write_nuclei(data, count=48, seed=1, size_px=128)
         phantom_layouts.write_nuclei(fresh, count=8, seed=2, size_px=128)
-        settings = ("training.epochs=6",)
     else:
         say(f"1/4 using the pictures in {data}")
-        settings = ("training.epochs=4",)
-    run = out / ("run" if fresh else f"run-{data.resolve().name}")
+        run, masks = (folder.with_name(f"{folder.name}-{data.resolve().name}") for folder in (run, masks))
     say("2/4 training")
+    recipe = recipes.get("auto")
+    epochs = min(24, max(2, 1200 // len(recipe.list_cases(data))))  # about a minute and a half without a GPU
     order = train.Order(
-        recipes.get("auto"), data, run, settings=settings, command=f"bioseg demo --out {out}", resume=run.exists()
+        recipe,
+        data,
+        run,
+        settings=(f"training.epochs={epochs}",),
+        command=f"bioseg demo --out {out}",
+        resume=run.exists(),
     )
     outcome = train.train(order, tell=tell, say=say)
     problems = list(outcome.problems)
     if fresh:
         say(f"3/4 evaluating on {fresh}, which it has not seen")
-        _, faults = evaluate.evaluate(run, fresh, out / "scores", tell=tell)
+        scores, faults = evaluate.evaluate(run, fresh, out / "scores", tell=tell)
+        say(f"    mean Dice {scores['dice']['mean']:.3f} on {scores['cases']} pictures")
         problems += faults
     else:
-        say("3/4 evaluated on the pictures held out of training")
-    say(f"4/4 outlining to {out / 'masks'}")
+        held = outcome.summary
+        say(f"3/4 evaluated: mean Dice {held['dice']['mean']:.3f} on {held['cases']} pictures it did not learn from")
+    say(f"4/4 outlining to {masks}")
     predictor = Predictor.open(run)
     count, faults = predict.predict(
         predictor,
         predict.find_pictures([fresh or data]),
-        out / "masks",
+        masks,
         progress=lambda done, total: tell("outlining", done, total, ""),
     )
     say(f"    {count} masks and measurements.csv")

@@ -90,8 +90,8 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         recipe, reasons = recipe.adapt(recipe, cases)
     for setting in order.settings:
         recipe = override(recipe, setting)
-    for reason in reasons:
-        say(reason)
+    for line in (*reasons, *(f"as asked: {setting}" for setting in order.settings)):
+        say(line)
 
     whole = recipe.split(cases)
     pool = (*whole.train, *whole.validation)
