@@ -167,6 +167,14 @@ def test_nothing_is_guessed_between_two_pictures(tmp_path: Path) -> None:
     assert [path.name for path in account.without_picture] == ["a.png"]
 
 
+def test_a_picture_whose_name_only_sounds_like_a_mask_stays_a_picture(tmp_path: Path) -> None:
+    for name in ("sample_label_free", "seg1", "x_target_view"):
+        write(tmp_path / f"{name}.png")
+    account = folders.pair(tmp_path)
+    assert len(account.without_mask) == 3
+    assert not account.without_picture
+
+
 def test_pictures_without_masks_say_what_to_do(tmp_path: Path) -> None:
     write(tmp_path / "a.png")
     with pytest.raises(BiosegError, match=r"1 pictures, none with a mask; put masks"):

@@ -30,7 +30,7 @@ WORDS = (
     "ground_truth", "groundtruth", "truth", "manualmask", "target", "targets",
 )  # fmt: skip
 _FOLDER = re.compile(rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)", re.I)
-_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})(?:[_\-. ]?(?P<part>\w+))?", re.I)
+_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})(?:[_\-. ]?(?P<part>\d+|left|right))?", re.I)
 _PICTURE_SUFFIX = re.compile(r"(?P<name>.+?)[_\-. ](?:image|img|picture|orig|original)", re.I)
 
 
