@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from bioseg.data.augment import Augmentation
 from bioseg.data.prepare import Preparation
 from bioseg.inference.postprocess import Postprocess
-from bioseg.types import BiosegError, Call, Case, Mask
+from bioseg.types import BiosegError, Call, Case, Mask, Probability
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ class Training:
         patience: Stop after so many epochs without a lower validation loss; None: never.
         min_delta: What counts as lower.
         seed: Of weights, order, augmentation and dropout.
+        bfloat16: Learn in bfloat16 on a CPU too, where it computes that; a GPU always does, prediction on a CPU never.
     """
 
     loss: "Call[Tensor]"
@@ -50,6 +51,7 @@ class Training:
     patience: int | None = None
     min_delta: float = 0.0
     seed: int = 0
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class SegmentationRecipe:
         postprocess: From probability to mask.
         flips: Predict the mirrored pictures too and average.
         judged_on: Grid of the scores: the picture's own, or the prepared one as the reference systems do.
-        reference_scores: (predicted, truth) → scores under the names a specification page uses; None: none.
+        reference_scores: (probability, mask, truth) → scores under the names a specification page uses; None: none.
+        choose: (examples, postprocess) → postprocess, chosen on the validation cases after training
+            (:mod:`bioseg.training.choose`); not with folds, whose validation cases are what is judged.
         adapt: (recipe, cases) → (recipe, reasons), for a recipe that looks at the data first.
     """
 
@@ -87,7 +91,8 @@ class SegmentationRecipe:
     postprocess: Postprocess = Postprocess()
     flips: bool = False
     judged_on: Literal["picture", "prepared"] = "picture"
-    reference_scores: Callable[[Mask, Mask], dict[str, float]] | None = None
+    reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
+    choose: "Call[Postprocess] | None" = None
     adapt: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bioseg.data import dataset, nuclei, prepare
+from bioseg.data import dataset, nuclei, prepare, targets
 from bioseg.data.dataset import InMemory, Streamed, load
 from bioseg.data.prepare import Preparation
 from bioseg.types import Box, Case, call
@@ -133,9 +133,9 @@ class TestTruth:
         case = Case("a", "a", save(tmp_path / "a.png", np.zeros((4, 4), np.uint8)), tuple(masks))
         how = Preparation((2, 2), mask_interpolation="bilinear")
         placement = prepare.place((4, 4), how)
-        united = dataset.prepare_truth(case, placement, how)
-        each = dataset.prepare_truth(case, placement, replace(how, unite="after"))
-        touched = dataset.prepare_truth(case, placement, replace(how, unite="after", mask_threshold=0.0))
+        united = targets.draw(case, placement, how)[0]
+        each = targets.draw(case, placement, replace(how, unite="after"))[0]
+        touched = targets.draw(case, placement, replace(how, unite="after", mask_threshold=0.0))[0]
         assert united[:, 0].all()
         assert not each[0, 0]
         assert touched[:, 0].all()

@@ -69,13 +69,13 @@ def test_empty_masks() -> None:
 
 
 def test_the_studies_own_scores_are_always_defined() -> None:
-    scores = overlap.nuclei_scores(EMPTY, EMPTY)
+    scores = overlap.nuclei_scores(EMPTY * 1.0, EMPTY, EMPTY)
     assert scores["nuclei_dice"] == scores["nuclei_two_class_iou"] == 1
     assert overlap.smoothed_iou(overlap.confusion(EMPTY, EMPTY)) == 1
     # Smoothing .001, by hand: TP 4, FP 8, FN 8 → (8 + .001) / (24 + .001).
     truth, predicted = EMPTY.copy(), EMPTY.copy()
     truth[:, :3], predicted[:, 2:5] = True, True
-    assert overlap.nuclei_scores(predicted, truth)["nuclei_dice"] == pytest.approx(8.001 / 24.001)
+    assert overlap.nuclei_scores(predicted * 1.0, predicted, truth)["nuclei_dice"] == pytest.approx(8.001 / 24.001)
 
 
 def test_shares_add_up_and_shapes_must_agree() -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from bioseg.types import BiosegError
 
 Numbers = NDArray[np.float32]
-Fill = Literal["nearest", "zero"]
+Fill = Literal["nearest", "zero", "mirror"]
 Step = Callable[[Tensor, Tensor, int], Tensor]
 """(pictures, parameters [N, …], seed) → pictures."""
 
@@ -33,7 +33,7 @@ class Augmentation:
         flip_rows: Chance of an upside-down picture.
         flip_cols: Chance of a mirrored picture.
         quarter_turns: 0, 90, 180 or 270°; on square grids only.
-        fill: What comes in from outside, the nearest edge or zeros, in picture and mask alike.
+        fill: What comes in from outside, in picture and mask alike: the nearest edge, zeros, or the mirrored inside.
         gamma: x becomes x to the power of exp(± so much).
         gamma_chance: For a picture to get it; so are the other chances.
         contrast: x becomes (x − mean) · (1 ± so much) + mean.
@@ -185,7 +185,7 @@ def _draw_affine(how: Augmentation, rng: np.random.Generator, count: int, shape:
 def _move(batch: Tensor, affine: Numbers, fill: str) -> Tensor:
     matrix = torch.from_numpy(affine).to(batch.device, batch.dtype)
     grid = functional.affine_grid(matrix, list(batch.shape), align_corners=False)
-    padding = "border" if fill == "nearest" else "zeros"
+    padding = {"nearest": "border", "zero": "zeros", "mirror": "reflection"}[fill]
     return functional.grid_sample(batch, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 

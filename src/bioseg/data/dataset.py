@@ -21,17 +21,18 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bioseg.data import cases as reading
-from bioseg.data import pixels, prepare
-from bioseg.data.prepare import Placement, Preparation, prepare_mask, prepare_picture
-from bioseg.types import BiosegError, Case, Mask, Picture, Problem
+from bioseg.data import pixels, prepare, targets
+from bioseg.data.prepare import Preparation, prepare_picture
+from bioseg.types import BiosegError, Case, Picture, Problem
 
-MEMORY_LIMIT = 2_000_000_000
+MEMORY_LIMIT = 500_000_000
 """Bytes of prepared pictures and masks that are kept in memory; more is streamed."""
 
-Prepared = tuple[Picture, Mask]
+Prepared = tuple[Picture, NDArray[np.bool_]]
 Progress = Callable[[int, int], None]
 """(done, total)."""
 
@@ -44,7 +45,7 @@ class Batch(NamedTuple):
 
     Attributes:
         pictures: [N, channels, rows, cols] float32 in [0, 1].
-        masks: [N, 1, rows, cols] float32, 0 or 1.
+        masks: [N, K, rows, cols] float32, 0 or 1: the planes of ``preparation.truth``.
         indices: [N], which of the samples' cases.
     """
 
@@ -53,24 +54,14 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
-def prepare_truth(case: Case, placement: Placement, how: Preparation) -> Mask:
-    """A case's mask [rows, cols] on the prepared grid, its parts united before or after resizing as ``how`` says."""
-    if how.unite == "before":
-        return prepare_mask(reading.read_mask(case, placement.shape), placement, how)
-    union = np.zeros(how.size_px, np.bool_)
-    for part in reading.each_mask(case, placement.shape):
-        union |= prepare_mask(part, placement, how)
-    return union
-
-
 def prepare_case(case: Case, how: Preparation) -> Prepared:
-    """Picture [channels, rows, cols] and mask [rows, cols] on the prepared grid.
+    """Picture [channels, rows, cols] and truth [K, rows, cols] on the prepared grid.
 
     Raises:
         BiosegError: A file of the case cannot be used.
     """
     picture, placement = prepare_picture(reading.read_picture(case), how)
-    return picture, prepare_truth(case, placement, how)
+    return picture, targets.draw(case, placement, how)
 
 
 class InMemory:
@@ -91,19 +82,25 @@ class InMemory:
             cases: See above.
             problems: See above.
             pictures: [M, channels, rows, cols] float32 in [0, 1].
-            masks: [M, rows, cols] uint8, 0 or 1.
+            masks: [M, K, rows, cols] uint8, 0 or 1.
             rows: Which of the M each case is; by default case by case.
         """
         self.cases, self.problems = tuple(cases), tuple(problems)
         self._pictures, self._masks = pictures, masks
         self._rows = torch.arange(len(cases)) if rows is None else torch.tensor(rows, dtype=torch.int64)
 
-    def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
-        """The cases numbered ``order``, ``size`` at a time; the last batch may be smaller."""
+    def batches(self, order: Sequence[int], size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """The cases numbered ``order``, ``size`` at a time; the last batch may be smaller.
+
+        Args:
+            order: Places in ``cases``.
+            size: Cases a batch.
+            rng: Where cases are shown in part, it chooses which; without it, the middle.
+        """
         for start in range(0, len(order), size):
             chosen = torch.tensor(order[start : start + size])
             rows = self._rows[chosen]
-            yield Batch(self._pictures[rows], self._masks[rows][:, None].float(), chosen)
+            yield Batch(self._pictures[rows], self._masks[rows].float(), chosen)
 
     def select(self, indices: Sequence[int]) -> "InMemory":
         """Only these cases, in this order."""
@@ -129,7 +126,7 @@ class Streamed:
         """Cases left out, and why: at first those whose header cannot be read, then those found bad in a batch."""
         return tuple(self._found.values())
 
-    def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
+    def batches(self, order: Sequence[int], size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """As :meth:`InMemory.batches`; a case that turns out bad is missing from its batch and named in ``problems``."""
         chosen = [self.cases[index] for index in order]
         with closing(
@@ -144,7 +141,7 @@ class Streamed:
                         good.append((index, result))
                 if good:
                     pictures = torch.from_numpy(np.stack([picture for _, (picture, _) in good]))
-                    masks = torch.from_numpy(np.stack([mask for _, (_, mask) in good]))[:, None].float()
+                    masks = torch.from_numpy(np.stack([mask for _, (_, mask) in good])).float()
                     yield Batch(pictures, masks, torch.tensor([index for index, _ in good]))
 
     def select(self, indices: Sequence[int]) -> "Streamed":
@@ -154,7 +151,43 @@ class Streamed:
         return selection
 
 
-Samples = InMemory | Streamed
+class Windows:
+    """The same face over whole pictures of any size, each shown as one window of ``preparation.size_px``.
+
+    Pictures are kept in 8 bits. A window is drawn anew every time a case is asked for.
+
+    Attributes:
+        cases: Those that can be asked for, by their place.
+        problems: Cases left out, and why.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], problems: Sequence[Problem], planes: Sequence[Tensor], size: tuple[int, int],
+        channels: int,
+    ) -> None:  # fmt: skip
+        """Hold ``planes``, a case each: [channels + K, rows, cols] uint8, picture 0…255, then truth, 0 or 255."""
+        self.cases, self.problems = tuple(cases), tuple(problems)
+        self._planes, self._size, self._channels = planes, size, channels
+
+    def batches(self, order: Sequence[int], size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """As :meth:`InMemory.batches`."""
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            windows = torch.stack([self._window(self._planes[index], rng) for index in chosen]).float() / 255
+            yield Batch(windows[:, : self._channels], windows[:, self._channels :], torch.tensor(chosen))
+
+    def select(self, indices: Sequence[int]) -> "Windows":
+        """Only these cases, in this order."""
+        cases, planes = [self.cases[index] for index in indices], [self._planes[index] for index in indices]
+        return Windows(cases, (), planes, self._size, self._channels)
+
+    def _window(self, planes: Tensor, rng: np.random.Generator | None) -> Tensor:
+        room = [have - want for have, want in zip(planes.shape[1:], self._size, strict=True)]
+        top, left = (int(rng.integers(0, more + 1)) if rng else more // 2 for more in room)
+        return planes[:, top : top + self._size[0], left : left + self._size[1]]
+
+
+Samples = InMemory | Streamed | Windows
 
 
 def load(
@@ -174,7 +207,9 @@ def load(
     """
     workers = max(1, os.cpu_count() or 1 if workers is None else workers)
     rows, cols = how.size_px
-    if len(cases) * rows * cols * (4 * how.channels + 1) > memory_limit:
+    if how.fit == "windows":
+        return _whole(cases, how, workers, progress)
+    if len(cases) * rows * cols * (4 * how.channels + len(how.truth)) > memory_limit:
         return _opened(cases, how, workers, progress)
     entry = (cache or _cache_root()) / f"{_key(cases, how)}.npz"
     prepared = _from_cache(entry, cases)
@@ -194,7 +229,7 @@ def _prepare_all(cases: Sequence[Case], how: Preparation, workers: int, progress
     kept: list[Case] = []
     problems: list[Problem] = []
     pictures = np.empty((len(cases), how.channels, *how.size_px), np.float32)
-    masks = np.empty((len(cases), *how.size_px), np.uint8)
+    masks = np.empty((len(cases), len(how.truth), *how.size_px), np.uint8)
     results = _in_order(partial(_try, how=how), cases, workers, 4 * workers, progress)
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, Problem):
@@ -203,6 +238,22 @@ def _prepare_all(cases: Sequence[Case], how: Preparation, workers: int, progress
             pictures[len(kept)], masks[len(kept)] = result
             kept.append(case)
     return InMemory(kept, problems, torch.from_numpy(pictures[: len(kept)]), torch.from_numpy(masks[: len(kept)]))
+
+
+def _whole(cases: Sequence[Case], how: Preparation, workers: int, progress: Progress) -> Windows:
+    kept: list[Case] = []
+    problems: list[Problem] = []
+    planes: list[Tensor] = []
+    results = _in_order(partial(_try, how=how), cases, workers, 4 * workers, progress)
+    for case, result in zip(cases, results, strict=True):
+        if isinstance(result, Problem):
+            problems.append(result)
+        else:
+            planes.append(
+                torch.from_numpy(np.concatenate([np.rint(part * np.float32(255)) for part in result]).astype(np.uint8))
+            )
+            kept.append(case)
+    return Windows(kept, problems, planes, how.size_px, how.channels)
 
 
 def _in_order(
@@ -249,7 +300,7 @@ def _key(cases: Sequence[Case], how: Preparation) -> str:
     """The same in every process, and another one whenever the prepared arrays could be."""
     steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
     digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
-    for module in (pixels, reading, prepare):
+    for module in (pixels, reading, prepare, targets):
         digest.update(inspect.getsource(module).encode())
     for case in cases:
         digest.update(repr(case).encode())

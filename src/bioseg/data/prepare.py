@@ -11,7 +11,8 @@ from bioseg.data.pixels import Stored
 from bioseg.types import Array, BiosegError, Call, Mask, Picture, Probability, call
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Fit = Literal["stretch", "letterbox"]
+Fit = Literal["stretch", "letterbox", "windows"]
+Truth = Literal["inside", "core", "anywhere"]
 Unite = Literal["before", "after"]
 
 
@@ -64,16 +65,18 @@ class Preparation:
     """How a picture becomes a network's input, in this order: polarity, channels, intensity, crop, resize.
 
     Attributes:
-        size_px: (rows, cols) of the network's grid.
+        size_px: (rows, cols) of the network's grid; with ``windows``, of what it sees at a time in training.
         channels: 1 (grey) or 3 (RGB).
         intensity: Steps (values [rows, cols(, 3)] float32) → the same shape, the last of which ends in [0, 1].
         crop_px: Central (rows, cols) cut from the picture first; where it is smaller, all of it.
-        fit: Stretch the picture to the grid, or keep its aspect and pad with zeros.
+        fit: Stretch the picture to the grid; or keep its aspect and pad with zeros; or leave its pixels as they are: the
+            network learns from windows and is used on the whole, padded where it is smaller than one.
         interpolation: Of pictures; smoothed when shrinking, all but nearest.
         mask_interpolation: Of masks.
         mask_threshold: A resized mask's pixels above it are inside: at .5 those more than half covered, at 0 all that
             are touched.
         unite: Several masks are united before they are resized, or each is resized first.
+        truth: What the network's outputs stand for, see :func:`bioseg.data.targets.draw`; ``inside`` comes first.
     """
 
     size_px: tuple[int, int]
@@ -85,6 +88,7 @@ class Preparation:
     mask_interpolation: Interpolation = "bilinear"
     mask_threshold: float = 0.5
     unite: Unite = "before"
+    truth: tuple[Truth, ...] = ("inside",)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be carried out."""
@@ -96,6 +100,8 @@ class Preparation:
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise BiosegError(f"preparation.{name}: {value!r}; choose {', '.join(map(str, allowed))}")
+        if self.truth[:1] != ("inside",) or not set(self.truth) <= set(get_args(Truth)):
+            raise BiosegError(f"preparation.truth: {self.truth!r}; begin with inside, then any of core, anywhere")
         for name in ("size_px", "crop_px"):
             value = getattr(self, name)
             if value is not None and (len(value) != 2 or min(value) < 1):
@@ -110,11 +116,13 @@ class Placement:
         shape: (rows, cols) of the picture.
         crop: (top, left, rows, cols) of the part that was used.
         inner: (top, left, rows, cols) of that part on the prepared grid; the rest is padding.
+        grid: (rows, cols) of the prepared grid.
     """
 
     shape: tuple[int, int]
     crop: tuple[int, int, int, int]
     inner: tuple[int, int, int, int]
+    grid: tuple[int, int]
 
 
 def place(shape: tuple[int, int], how: Preparation) -> Placement:
@@ -122,10 +130,14 @@ def place(shape: tuple[int, int], how: Preparation) -> Placement:
     rows, cols = (min(a, b) for a, b in zip(shape, how.crop_px or shape, strict=True))
     crop = ((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
     if how.fit == "stretch":
-        return Placement(shape, crop, (0, 0, *how.size_px))
+        return Placement(shape, crop, (0, 0, *how.size_px), how.size_px)
+    if how.fit == "windows":
+        grid = (max(rows, how.size_px[0]), max(cols, how.size_px[1]))
+        return Placement(shape, crop, ((grid[0] - rows) // 2, (grid[1] - cols) // 2, rows, cols), grid)
     scale = min(how.size_px[0] / rows, how.size_px[1] / cols)
     height, width = max(1, round(rows * scale)), max(1, round(cols * scale))
-    return Placement(shape, crop, ((how.size_px[0] - height) // 2, (how.size_px[1] - width) // 2, height, width))
+    inner = ((how.size_px[0] - height) // 2, (how.size_px[1] - width) // 2, height, width)
+    return Placement(shape, crop, inner, how.size_px)
 
 
 def to_unit(stored: Stored, how: Preparation) -> Picture:
@@ -166,12 +178,12 @@ def prepare_picture(stored: Stored, how: Preparation) -> tuple[Picture, Placemen
     unit = to_unit(stored, how)
     placement = place((unit.shape[0], unit.shape[1]), how)
     planes = [unit] if unit.ndim == 2 else list(np.moveaxis(unit, -1, 0))
-    return np.stack([_to_grid(plane, placement, how.size_px, how.interpolation) for plane in planes]), placement
+    return np.stack([_to_grid(plane, placement, how.interpolation) for plane in planes]), placement
 
 
 def prepare_mask(mask: Mask, placement: Placement, how: Preparation) -> Mask:
     """A mask [rows, cols] of the picture's own grid on the prepared one; padding is outside."""
-    return _to_grid(mask.astype(np.float32), placement, how.size_px, how.mask_interpolation) > how.mask_threshold
+    return _to_grid(mask.astype(np.float32), placement, how.mask_interpolation) > how.mask_threshold
 
 
 def restore(probability: Probability, placement: Placement) -> Probability:
@@ -184,14 +196,14 @@ def restore(probability: Probability, placement: Placement) -> Probability:
     return whole
 
 
-def _to_grid(plane: Picture, placement: Placement, size: tuple[int, int], kernel: Interpolation) -> Picture:
+def _to_grid(plane: Picture, placement: Placement, kernel: Interpolation) -> Picture:
     top, left, rows, cols = placement.crop
     part = plane[top : top + rows, left : left + cols]
     top, left, rows, cols = placement.inner
     resized = _resize(part, (rows, cols), kernel)
-    if (rows, cols) == size:
+    if (rows, cols) == placement.grid:
         return resized
-    grid = np.zeros(size, np.float32)
+    grid = np.zeros(placement.grid, np.float32)
     grid[top : top + rows, left : left + cols] = resized
     return grid
 

@@ -25,10 +25,15 @@ class Split:
     test: tuple[Case, ...] = ()
 
 
-def ordered(cases: Sequence[Case], *, parts: tuple[float, float, float]) -> Split:
-    """The sorted cases cut by shares: 60/20/20 of 267 are 160, 53 and 54."""
+def ordered(cases: Sequence[Case], *, parts: tuple[float, float, float], whole_patients: bool = False) -> Split:
+    """The sorted cases cut by shares: 60/20/20 of 267 are 160, 53 and 54.
+
+    With ``whole_patients`` a cut that would part a patient's cases moves behind the last of them.
+    """
     ranked = _sorted(cases)
     first, second = int(len(ranked) * parts[0]), int(len(ranked) * (parts[0] + parts[1]))
+    if whole_patients:
+        first, second = _patient_end(ranked, first), _patient_end(ranked, second)
     return Split(ranked[:first], ranked[first:second], ranked[second:])
 
 
@@ -38,6 +43,12 @@ def ordered_tail(cases: Sequence[Case], *, validation: float, test: int = 0) -> 
     rest, last = ranked[: len(ranked) - test], ranked[len(ranked) - test :]
     cut = len(rest) - max(1, round(len(rest) * validation))
     return Split(rest[:cut], rest[cut:], last)
+
+
+def by_source(cases: Sequence[Case], *, test: str, validation: float) -> Split:
+    """The cases of the source ``test`` test; the last share of the others, sorted, validates: .2 of 60 are 48 and 12."""
+    rest = ordered_tail([case for case in cases if case.source != test], validation=validation)
+    return Split(rest.train, rest.validation, _sorted([case for case in cases if case.source == test]))
 
 
 def random(cases: Sequence[Case], *, test: float, seed: int, validation: float = 0.0) -> Split:
@@ -132,6 +143,12 @@ def checksum(split: Split) -> str:
 
 def _sorted(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(sorted(cases, key=lambda case: case.id))
+
+
+def _patient_end(cases: Sequence[Case], cut: int) -> int:
+    while 0 < cut < len(cases) and cases[cut].patient == cases[cut - 1].patient:
+        cut += 1
+    return cut
 
 
 def _patients(cases: Sequence[Case], seed: int) -> list[list[Case]]:

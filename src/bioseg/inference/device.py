@@ -33,8 +33,13 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     return placed
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where a GPU has it (no loss scaling is needed), float32 on a CPU so that runs repeat bit for bit."""
+def autocast(device: torch.device, *, bfloat16_on_cpu: bool = False) -> AbstractContextManager[Any]:
+    """bfloat16 where a GPU has it (no loss scaling is needed); float32 on a CPU unless asked, and it computes the other.
+
+    Both repeat bit for bit on one machine; between processors with and without bfloat16 results differ slightly.
+    """
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
+    if device.type == "cpu" and bfloat16_on_cpu and torch.cpu.get_capabilities().get("avx512_bf16"):
+        return torch.autocast("cpu", dtype=torch.bfloat16)
     return nullcontext()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from bioseg.types import Mask, Probability
+from bioseg.inference.boxes import Boxes, find_boxes
+from bioseg.inference.instances import Instances, find_objects
+from bioseg.types import Box, Labels, Mask, Probability
 
 EIGHT = np.ones((3, 3), bool)
 
@@ -19,17 +21,56 @@ class Postprocess:
         min_object: 8-connected objects smaller than this share of the picture are removed.
         max_hole: 4-connected holes smaller than this share are filled.
         keep_largest: So many objects are kept; 0: all.
+        never_empty: For what is in every picture: where nothing lies above the threshold, what lies above half of the
+            highest probability is inside.
+        instances: Tell objects apart by the output ``core``.
+        boxes: Draw boxes around what is left; the output ``anywhere`` is the picture's own probability.
     """
 
     threshold: float = 0.5
     min_object: float = 0.0
     max_hole: float = 0.0
     keep_largest: int = 0
+    never_empty: bool = False
+    instances: Instances | None = None
+    boxes: Boxes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        mask: [rows, cols], True inside, cleaned up.
+        probability: The same grid, [0, 1].
+        labels: One number an object; None where the recipe tells none apart.
+        boxes: Surest first; None where the recipe draws none.
+    """
+
+    mask: Mask
+    probability: Probability
+    labels: Labels | None = None
+    boxes: tuple[Box, ...] | None = None
+
+
+def finish(outputs: dict[str, Probability], how: Postprocess) -> Prediction:
+    """All that follows from the network's outputs, each [rows, cols] in [0, 1] under its name in ``preparation.truth``."""
+    probability = outputs["inside"]
+    mask = apply(probability, how)
+    if how.instances:
+        labels = find_objects(mask, outputs["core"], how.instances)
+        return Prediction(labels > 0, probability, labels)
+    if how.boxes:
+        whole = float(outputs["anywhere"].mean()) if "anywhere" in outputs else 1.0
+        return Prediction(mask, probability, boxes=find_boxes(mask, probability, how.boxes, whole=whole))
+    return Prediction(mask, probability)
 
 
 def apply(probability: Probability, how: Postprocess) -> Mask:
     """The mask [rows, cols] of a probability map."""
     mask = np.asarray(probability > how.threshold)
+    if how.never_empty and not mask.any():
+        mask = np.asarray(probability > probability.max() / 2)
     if how.min_object or how.keep_largest:
         mask = _objects(mask, how.min_object * mask.size, how.keep_largest)
     return _filled(mask, how.max_hole * mask.size) if how.max_hole else mask

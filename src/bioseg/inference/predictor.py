@@ -1,7 +1,7 @@
 """A trained model as its user sees it: a picture in, a mask on the picture's own grid out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,13 @@ from bioseg.data.pixels import Stored
 from bioseg.data.prepare import prepare_picture, restore
 from bioseg.inference import device as devices
 from bioseg.inference import ensemble
-from bioseg.inference.postprocess import apply
+from bioseg.inference.postprocess import Prediction, finish
 from bioseg.models import weights
 from bioseg.recipe import SegmentationRecipe, decode
-from bioseg.types import BiosegError, Mask, Probability
+from bioseg.types import BiosegError, Probability
 
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model says of one picture.
-
-    Attributes:
-        mask: [rows, cols] of the picture's own grid, True inside, cleaned up.
-        probability: The same grid, [0, 1].
-    """
-
-    mask: Mask
-    probability: Probability
+CHOSEN = "chosen.json"
+"""File of a run: the postprocessing that was chosen on its validation cases."""
 
 
 class Predictor:
@@ -51,29 +41,27 @@ class Predictor:
         """
         record = read_record(model)
         recipe = decode(record["recipe"])
+        if (model / CHOSEN).exists():
+            recipe = replace(recipe, postprocess=decode(files.read_json(model / CHOSEN, "train again")))
         folders = fold_folders(model, record)
         return cls(
             [_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device)
         )
 
-    def predict_prepared(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of prepared pictures on their own, prepared grid.
+    def outputs(self, stored: Stored) -> dict[str, Probability]:
+        """The network's outputs on the picture's own grid, [rows, cols] in [0, 1] each, by their names."""
+        picture, placement = prepare_picture(stored, self.recipe.preparation)
+        return {name: restore(plane, placement) for name, plane in self.outputs_prepared(picture).items()}
 
-        Args:
-            pictures: [N, channels, rows, cols] in [0, 1].
-
-        Returns:
-            [N, rows, cols].
-        """
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device)
-        probability = ensemble.mean_probability(self.networks, batch, flips=self.recipe.flips)
-        return probability[:, 0].cpu().numpy()
+    def outputs_prepared(self, picture: NDArray[np.float32]) -> dict[str, Probability]:
+        """The same of a prepared picture [channels, rows, cols], on its prepared grid."""
+        batch = torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
+        planes = ensemble.mean_probability(self.networks, batch, flips=self.recipe.flips)[0].cpu().numpy()
+        return dict(zip(self.recipe.preparation.truth, planes, strict=True))
 
     def predict(self, stored: Stored) -> Prediction:
-        """Mask and probability of a picture as :func:`bioseg.data.pixels.read` returns it."""
-        picture, placement = prepare_picture(stored, self.recipe.preparation)
-        probability = restore(self.predict_prepared(picture[None])[0], placement)
-        return Prediction(apply(probability, self.recipe.postprocess), probability)
+        """All of a picture as :func:`bioseg.data.pixels.read` returns it, on its own grid."""
+        return finish(self.outputs(stored), self.recipe.postprocess)
 
 
 def read_record(model: Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
 
 
 class PretrainedUNet(nn.Module):
-    """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size.
+    """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
 
     Grey pictures are repeated to three channels; the encoder's own normalisation happens inside.
     """
 
-    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...]) -> None:
-        """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``."""
+    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...], outputs: int, whole: bool) -> None:
+        """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``; see :func:`pretrained_unet`."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
@@ -27,28 +27,36 @@ class PretrainedUNet(nn.Module):
         inside = [bottom, *widths[:-1]]
         skips = [*reversed(beside), 0]
         self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(inside, skips, widths, strict=True))
-        self.head = nn.Conv2d(widths[-1], 1, 1)
+        self.head = nn.Conv2d(widths[-1], outputs, 1)
+        self.whole = nn.Linear(bottom, 1) if whole else None
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits of the pictures' size."""
         x = fit_to_multiple(pictures, 32).expand(-1, 3, -1, -1)
         *beside, x = self.encoder((x - self.mean) / self.deviation)
+        bottom = x
         for level in self.decoder:
             x = functional.interpolate(x, scale_factor=2.0)
             x = level(torch.cat([x, beside.pop()], dim=1) if beside else x)
         logits: Tensor = self.head(x)
+        if self.whole is not None:
+            of_picture = self.whole(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+            logits = torch.cat([logits, of_picture], dim=1)
         return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
 
 
 def pretrained_unet(
-    encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True
-) -> PretrainedUNet:
+    encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True, outputs: int = 1,
+    whole: bool = False,
+) -> PretrainedUNet:  # fmt: skip
     """Build one.
 
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
         widths: Channels of the five decoder levels.
         imagenet: Start the encoder from its ImageNet weights.
+        outputs: Planes that are drawn pixel by pixel.
+        whole: Add a last plane, the same everywhere: one logit of the whole picture, from the encoder's mean.
 
     Raises:
         BiosegError: There is no such encoder, or its weights are not installed.
@@ -56,7 +64,7 @@ def pretrained_unet(
     network = EfficientNet(encoder)
     if imagenet:
         load_imagenet(network)
-    return PretrainedUNet(network, widths)
+    return PretrainedUNet(network, widths, outputs, whole)
 
 
 def _double(inside: int, width: int) -> nn.Sequential:

@@ -60,14 +60,14 @@ def fit_segmenter(
         order = _order(rng, len(train.cases), how.batch)
         counts = np.zeros(4)
         network.train()
-        for batch in train.batches(order, how.batch):
+        for batch in train.batches(order, how.batch, rng):
             rate = how.schedule(Moment(epoch + done / len(order), how.epochs, run.validation_losses))
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * rate
             pictures, masks = batch.pictures.to(device), batch.masks.to(device)
             turn = augment.draw(recipe.augmentation, rng, len(pictures), (pictures.shape[-2], pictures.shape[-1]))
             pictures, masks = augment.apply(pictures, masks, turn)
-            with autocast(device):
+            with autocast(device, bfloat16_on_cpu=how.bfloat16):
                 logits = network(pictures.contiguous(memory_format=FORMAT))
             loss = how.loss(logits, masks)
             if not loss.isfinite():
@@ -79,7 +79,7 @@ def fit_segmenter(
             optimiser.step()
             done += len(pictures)
             total_loss += loss.item() * len(pictures)
-            counts += _counts(logits.detach() > 0, masks > 0.5)
+            counts += _counts(logits.detach()[:, 0] > 0, masks[:, 0] > 0.5)
             watch.step(epoch, done, len(order), total_loss / done)
         row = {
             "rate": optimiser.param_groups[-1]["lr"],

@@ -1,4 +1,4 @@
-"""Losses: (logits [N, 1, rows, cols], truth of the same shape, 0 or 1) → scalar to be made small.
+"""Losses: (logits [N, K, rows, cols], truth of the same shape, 0 or 1) → scalar to be made small.
 
 All are computed in float32 whatever the network's precision. A loss "over the batch" sums over every pixel of the
 batch before it divides, as the reference systems do.

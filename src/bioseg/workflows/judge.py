@@ -10,13 +10,13 @@ import numpy as np
 
 from bioseg import files
 from bioseg.data import cases as reading
-from bioseg.data import prepare
-from bioseg.data.dataset import prepare_truth
-from bioseg.evaluation import summary
-from bioseg.inference.postprocess import apply
+from bioseg.data import prepare, targets
+from bioseg.evaluation import detection, instances, summary
+from bioseg.inference.boxes import Boxes, find_boxes
+from bioseg.inference.postprocess import Prediction, finish
 from bioseg.inference.predictor import Predictor
 from bioseg.reports import figures
-from bioseg.types import BiosegError, Case, Mask, Picture, Problem
+from bioseg.types import BiosegError, Box, Case, Mask, Picture, Problem
 
 Progress = Callable[[int, int], None]
 
@@ -29,14 +29,14 @@ class Look:
         case: Which.
         picture: [rows, cols] or [rows, cols, 3] in [0, 1].
         truth: [rows, cols].
-        predicted: [rows, cols].
+        found: What the model says.
         spacing_mm: Of that grid; None if unknown.
     """
 
     case: Case
     picture: Picture
     truth: Mask
-    predicted: Mask
+    found: Prediction
     spacing_mm: tuple[float, float] | None
 
 
@@ -50,12 +50,12 @@ def look(predictor: Predictor, case: Case) -> Look:
     stored = reading.read_picture(case)
     if predictor.recipe.judged_on == "prepared":
         picture, placement = prepare.prepare_picture(stored, how)
-        truth = prepare_truth(case, placement, how)
-        predicted = apply(predictor.predict_prepared(picture[None])[0], predictor.recipe.postprocess)
+        truth = targets.draw(case, placement, how)[0]
+        found = finish(predictor.outputs_prepared(picture), predictor.recipe.postprocess)
         shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
-        return Look(case, shown, truth, predicted, None)
+        return Look(case, shown, truth, found, None)
     truth = reading.read_mask(case, stored.pixels.shape[:2])
-    return Look(case, prepare.to_unit(stored, how), truth, predictor.predict(stored).mask, stored.spacing_mm)
+    return Look(case, prepare.to_unit(stored, how), truth, predictor.predict(stored), stored.spacing_mm)
 
 
 def judge(
@@ -95,10 +95,20 @@ def judge(
     return result, problems
 
 
+def true_boxes(case: Case, truth: Mask) -> tuple[Box, ...]:
+    """The case's own boxes, or those around the parts of its mask."""
+    return find_boxes(truth, truth.astype(np.float32), Boxes()) if case.boxes is None else case.boxes
+
+
 def _row(seen: Look, predictor: Predictor) -> summary.Row:
-    scores = summary.score_case(seen.predicted, seen.truth, spacing_mm=seen.spacing_mm)
+    found = seen.found
+    scores = summary.score_case(found.mask, seen.truth, spacing_mm=seen.spacing_mm)
+    if found.labels is not None:
+        scores |= instances.instance_scores(found.labels, reading.read_labels(seen.case, seen.truth.shape))
+    if found.boxes is not None:
+        scores["rsna_score"] = detection.picture_score(found.boxes, true_boxes(seen.case, seen.truth))
     if predictor.recipe.reference_scores:
-        scores |= predictor.recipe.reference_scores(seen.predicted, seen.truth)
+        scores |= predictor.recipe.reference_scores(found.probability, found.mask, seen.truth)
     return summary.Row(seen.case.id, seen.case.patient, seen.case.source, scores)
 
 
@@ -109,7 +119,7 @@ def _draw(
 
     def shown(chosen: Iterable[summary.Row]) -> list[figures.Shown]:
         return [
-            figures.Shown(row.case, seen.picture, seen.truth, seen.predicted, row.scores["dice"])
+            figures.Shown(row.case, seen.picture, seen.truth, seen.found.mask, row.scores["dice"])
             for row in chosen
             for seen in [look(predictor_of(cases[row.case]), cases[row.case])]
         ]

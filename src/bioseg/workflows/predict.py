@@ -10,7 +10,8 @@ from skimage.measure import label
 
 from bioseg import files
 from bioseg.data import folders, pixels
-from bioseg.inference.predictor import Prediction, Predictor
+from bioseg.inference.postprocess import Prediction
+from bioseg.inference.predictor import Predictor
 from bioseg.types import BiosegError, Problem
 
 COLUMNS = ("file", "mask", "rows", "cols", "area_px", "area_mm2", "components", "mean_probability")

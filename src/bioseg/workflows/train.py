@@ -1,5 +1,6 @@
 """Train a recipe on a folder: split, fit (each fold), judge what was held out, report."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -13,17 +14,23 @@ from typing import Any
 
 import torch
 
+from bioseg import files
+from bioseg.data import cases as reading
 from bioseg.data import splits
 from bioseg.data.dataset import InMemory, load
 from bioseg.inference import device as devices
-from bioseg.inference.predictor import Predictor
+from bioseg.inference.predictor import CHOSEN, Predictor
 from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, read_cases
 from bioseg.reports import figures
 from bioseg.reports.page import write_report
+from bioseg.training.choose import Example
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run, claim
 from bioseg.types import BiosegError, Case, Problem
-from bioseg.workflows.judge import judge
+from bioseg.workflows.judge import judge, true_boxes
+
+CHOOSE_ON = 200
+"""About so many validation cases, evenly spread, are enough to choose thresholds on."""
 
 Tell = Callable[[str, int, int, str], None]
 """(what is being done, so many done, of so many, how it stands)."""
@@ -116,6 +123,10 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         fit_segmenter(run, recipe, subset[0], subset[1], _watch(name, recipe, tell, say))
         held_out |= {case.id: folder for case in split.validation}
 
+    if recipe.choose and not order.folds:
+        tell("choosing", 0, 1, "thresholds on validation pictures")
+        for line in _choose(order.out, recipe, parts[0].validation, device):
+            say(line)
     opened = {folder: Predictor.open(folder, str(device)) for folder in dict.fromkeys(held_out.values())}
     validation = [case for case in pool if case.id in held_out]
     result, faults = judge(
@@ -133,6 +144,29 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
     figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
     return Outcome(result, test, write_report([order.out]), problems)
+
+
+def _choose(run: Path, recipe: SegmentationRecipe, cases: Sequence[Case], device: torch.device) -> list[str]:
+    """Choose the postprocessing on validation cases, keep it in the run, and say what differs from the recipe's."""
+    predictor = Predictor.open(run, str(device))
+    examples = []
+    for case in cases[:: max(1, len(cases) // CHOOSE_ON)]:
+        stored = reading.read_picture(case)
+        labels = reading.read_labels(case, stored.pixels.shape[:2])
+        boxes = true_boxes(case, labels > 0) if recipe.postprocess.boxes else ()
+        examples.append(Example(predictor.outputs(stored), labels, boxes))
+    assert recipe.choose is not None
+    chosen = recipe.choose(examples, recipe.postprocess)
+    files.write_json(run / CHOSEN, encode(chosen))
+    return [f"chosen on {len(examples)} validation pictures: {line}" for line in _changes(recipe.postprocess, chosen)]
+
+
+def _changes(old: Any, new: Any, name: str = "") -> list[str]:
+    """``name 0.5 → 0.4`` for every value that differs."""
+    if dataclasses.is_dataclass(old) and type(old) is type(new):
+        parts = [(field.name, getattr(old, field.name), getattr(new, field.name)) for field in dataclasses.fields(old)]
+        return [line for key, a, b in parts for line in _changes(a, b, f"{name}.{key}".lstrip("."))]
+    return [] if old == new else [f"{name} {old} → {new}"]
 
 
 def _watch(name: str, recipe: SegmentationRecipe, tell: Tell, say: Callable[[str], None]) -> Watch:

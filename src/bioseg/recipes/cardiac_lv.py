@@ -1,0 +1,43 @@
+"""The left ventricle in MR: a pretrained U-Net on the middle of the slice, patients kept apart."""
+
+from bioseg.data import cardiac_lv, prepare, splits
+from bioseg.data.augment import Augmentation
+from bioseg.data.prepare import Preparation
+from bioseg.inference.postprocess import Postprocess
+from bioseg.models import pretrained_unet
+from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.training import losses, optimisers, schedules
+from bioseg.types import call
+
+RECIPE = SegmentationRecipe(
+    name="cardiac-lv",
+    task="left ventricle in short-axis MR",
+    purpose="the cavity of the left ventricle in a short-axis slice",
+    list_cases=call(cardiac_lv.list_cases),
+    split=call(splits.by_patient, validation=0.2, seed=0),
+    fold=call(splits.grouped_k_fold, seed=0),
+    preparation=Preparation(
+        size_px=(192, 192),
+        crop_px=(160, 160),
+        intensity=(call(prepare.percentile_window, low=1.0, high=99.0),),
+        interpolation="bicubic",
+    ),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    training=Training(
+        loss=call(losses.cross_entropy_and_dice),
+        optimiser=call(optimisers.adamw, weight_decay=1e-4),
+        schedule=call(schedules.one_cycle),
+        rate=3e-3,
+        encoder_rate=3e-4,
+        epochs=40,
+        batch=8,
+        validation_batch=8,
+        bfloat16=True,
+    ),
+    augmentation=Augmentation(
+        rotation_deg=180.0, shift=0.1, zoom=(0.75, 1.33), flip_cols=0.5,
+        gamma=0.5, contrast=0.3, offset=0.1, blur_px=1.0, noise=0.05, bias_field=0.1,
+    ),
+    postprocess=Postprocess(keep_largest=1, never_empty=True),
+    flips=True,
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""Lungs in CT slices: a pretrained U-Net on Hounsfield units, threshold chosen on validation slices."""
+
+from bioseg.data import ct_lungs, prepare, splits
+from bioseg.data.augment import Augmentation
+from bioseg.data.prepare import Preparation
+from bioseg.models import pretrained_unet
+from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.training import choose, losses, optimisers, schedules
+from bioseg.types import call
+
+RECIPE = SegmentationRecipe(
+    name="ct-lungs",
+    task="lungs in axial CT slices",
+    purpose="the lungs of a CT slice in Hounsfield units",
+    list_cases=call(ct_lungs.list_cases),
+    split=call(splits.ordered, parts=(0.6, 0.2, 0.2), whole_patients=True),
+    fold=call(splits.grouped_k_fold, seed=0),
+    preparation=Preparation(
+        size_px=(256, 256),
+        intensity=(call(prepare.fixed_window, low=-1000.0, high=400.0),),
+        fit="letterbox",
+    ),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    training=Training(
+        loss=call(losses.cross_entropy_and_dice),
+        optimiser=call(optimisers.adamw, weight_decay=1e-4),
+        schedule=call(schedules.one_cycle),
+        rate=3e-3,
+        encoder_rate=3e-4,
+        epochs=80,
+        batch=8,
+        validation_batch=8,
+        bfloat16=True,
+    ),
+    augmentation=Augmentation(
+        rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25), flip_cols=0.5,
+        gamma=0.2, contrast=0.1, offset=0.05, noise=0.03,
+    ),
+    choose=call(choose.threshold),
+)  # fmt: skip
