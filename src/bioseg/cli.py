@@ -85,7 +85,7 @@ def train(
 
 @app.command(epilog="Example: `bioseg evaluate runs/mine --data other-hospital --out scores/other`")
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    model: Annotated[Path, typer.Argument(help="A run folder, or a name from `bioseg models`.")],
     data: Data,
     out: Out,
     device: Device = "auto",
@@ -106,7 +106,7 @@ def evaluate(
 
 @app.command(epilog="Example: `bioseg predict runs/mine new-pictures scan.dcm --out masks --probabilities`")
 def predict(
-    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    model: Annotated[Path, typer.Argument(help="A run folder, or a name from `bioseg models`.")],
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Out,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
@@ -145,6 +145,57 @@ def report(
     from bioseg.workflows.report import report as work
 
     _screen().say(str(work(runs, out)))
+
+
+@app.command(epilog="Example: `bioseg compare runs/published runs/ours --score iou`")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that train or evaluate wrote; the first is the base.")],
+    score: Annotated[str, typer.Option(help="A column of scores.csv.")] = "dice",
+    as_json: Json = False,
+) -> None:
+    """Put runs side by side: means, and differences picture by picture with 95 % intervals."""
+    from bioseg.workflows.compare import compare_runs
+
+    rows = compare_runs(runs, score=score)
+    if as_json:
+        _print_json(rows)
+        return
+    table = [
+        [
+            row["run"],
+            str(row["cases"]),
+            f"{row['mean']:.4f} ± {row['sd']:.4f}",
+            _interval(row["ci95"]),
+            *(
+                (
+                    f"{row['difference']:+.4f}",
+                    _interval(row["difference_ci95"], "+.4f"),
+                    f"{row['better']} / {row['worse']}",
+                )
+                if "difference" in row
+                else ("", "", "")
+            ),
+        ]
+        for row in rows
+    ]
+    head = ["run", "pictures", f"{score}, mean ± SD", "95 % interval", "difference", "95 % interval", "better / worse"]
+    _screen().table(head, table)
+
+
+@app.command(epilog="Examples: `bioseg models` · `bioseg predict ct-lungs slices --out masks`")
+def models(as_json: Json = False) -> None:
+    """List the trained models that come with bioseg; each is opened by its name."""
+    from bioseg.workflows.models import describe_models
+
+    rows = describe_models()
+    if as_json:
+        _print_json(rows)
+        return
+    table = [
+        [row["name"], row["task"], f"{row['dice']:.3f}", row["judged_on"], f"{row['megabytes']} MB", row["card"]]
+        for row in rows
+    ]
+    _screen().table(["model", "task", "Dice", "judged on", "size", "model card"], table)
 
 
 @data_app.command("check", epilog="Example: `bioseg data check pictures`")
@@ -219,6 +270,11 @@ def _finish(screen: "Screen", problems: list[Problem]) -> None:
     if problems:
         screen.complain(f"{len(problems)} left out, the reasons above; the rest is done")
     raise typer.Exit(1 if problems else 0)
+
+
+def _interval(bounds: list[float], pattern: str = ".4f") -> str:
+    low, high = bounds
+    return "–" if low != low else f"{low:{pattern}} … {high:{pattern}}"
 
 
 def _print_json(value: Any) -> None:

@@ -73,8 +73,8 @@ class SegmentationRecipe:
         flips: Predict the mirrored pictures too and average.
         judged_on: Grid of the scores: the picture's own, or the prepared one as the reference systems do.
         reference_scores: (probability, mask, truth) → scores under the names a specification page uses; None: none.
-        choose: (examples, postprocess) → postprocess, chosen on the validation cases after training
-            (:mod:`bioseg.training.choose`); not with folds, whose validation cases are what is judged.
+        choose: (examples, postprocess) → postprocess, chosen on held out cases after training
+            (:mod:`bioseg.training.choose`).
         adapt: (recipe, cases) → (recipe, reasons), for a recipe that looks at the data first.
     """
 

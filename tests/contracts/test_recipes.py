@@ -23,6 +23,8 @@ PHANTOMS = {
     "ct-lungs-reference": phantom_layouts.write_ct_lungs,
     "nuclei": phantom_layouts.write_nuclei,
     "nuclei-reference": phantom_layouts.write_nuclei,
+    "pneumonia": phantom_layouts.write_rsna,
+    "pneumonia-reference": phantom_layouts.write_rsna,
 }
 SMALL = ("preparation.size_px=[64,64]", "training.epochs=2", "training.batch=4", "training.validation_batch=4")
 

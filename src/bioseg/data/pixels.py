@@ -23,7 +23,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from bioseg import files
-from bioseg.types import Array, BiosegError, Mask, Probability, RawFormat
+from bioseg.types import Array, BiosegError, Labels, Mask, Probability, RawFormat
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -138,6 +138,17 @@ def write_mask(path: Path, mask: Mask) -> None:
         BiosegError: It could not be written.
     """
     _write_png(path, mask.astype(np.uint8) * np.uint8(255))
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write 0 outside and one number an object as a 16-bit PNG, whole or not at all.
+
+    Raises:
+        BiosegError: There are more than 65,535 objects.
+    """
+    if labels.max(initial=0) > np.iinfo(np.uint16).max:
+        raise BiosegError(f"{path}: {labels.max()} objects; a PNG numbers at most 65,535: cut the picture in parts")
+    _write_png(path, labels.astype(np.uint16))
 
 
 def write_probability(path: Path, probability: Probability) -> None:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from bioseg.data import folders
 from bioseg.data.layout import read_table, root_with
 from bioseg.types import BiosegError, Box, Case
+
+TABLE = "stage_2_train_labels.csv"
 
 
 def list_cases(folder: Path) -> list[Case]:
@@ -12,14 +15,25 @@ def list_cases(folder: Path) -> list[Case]:
     Raises:
         BiosegError: Neither ``folder`` nor ``folder/rsna`` has that layout, or the table has other columns.
     """
-    root = root_with(folder, "stage_2_train_labels.csv", "rsna")
-    boxes = read_boxes(root / "stage_2_train_labels.csv")
+    root = root_with(folder, TABLE, "rsna")
+    boxes = read_boxes(root / TABLE)
     pictures = sorted((root / "stage_2_train_images").glob("*.dcm"))
     return [
         Case(id=picture.stem, patient=picture.stem, picture=picture, boxes=boxes[picture.stem], source="RSNA")
         for picture in pictures
         if picture.stem in boxes
     ]
+
+
+def list_boxes_or_masks(folder: Path) -> list[Case]:
+    """The cases of :func:`list_cases` or, without that layout, those of any folder of pictures and masks.
+
+    Raises:
+        BiosegError: The label table has other columns, or the folder has two layouts at once.
+    """
+    if any((root / TABLE).exists() for root in (folder, folder / "rsna")):
+        return list_cases(folder)
+    return folders.list_cases(folder)
 
 
 def read_boxes(table: Path) -> dict[str, tuple[Box, ...]]:

@@ -99,6 +99,11 @@ def ct_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[st
     return {"ct_loss": float(-np.log(certain).mean()), "ct_accuracy": float(((probability > 0.5) == truth).mean())}
 
 
+def pneumonia_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
+    """The pneumonia study's own IoU, with smoothing 1: an empty prediction on an empty truth counts 1."""
+    return {"pneumonia_iou": smoothed_iou(confusion(predicted, truth))}
+
+
 def nuclei_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
     """The nuclei study's own: Dice and IoU with smoothing .001 of both classes, and their means."""
     c = confusion(predicted, truth)

@@ -14,7 +14,7 @@ from bioseg import files
 from bioseg.data.pixels import Stored
 from bioseg.data.prepare import prepare_picture, restore
 from bioseg.inference import device as devices
-from bioseg.inference import ensemble
+from bioseg.inference import ensemble, shipped
 from bioseg.inference.postprocess import Prediction, finish
 from bioseg.models import weights
 from bioseg.recipe import SegmentationRecipe, decode
@@ -34,15 +34,18 @@ class Predictor:
 
     @classmethod
     def open(cls, model: Path, device: str = "auto") -> "Predictor":
-        """Open a run folder; one with folds becomes an ensemble of all of them.
+        """Open a run folder, or a shipped model by its name; one with folds becomes an ensemble of all of them.
 
         Raises:
-            BiosegError: It is not a run folder, no epoch of it was finished, or its weights do not fit its record.
+            BiosegError: It is neither, no epoch of it was finished, or its weights do not fit its record.
         """
+        model = shipped.find(model)
         record = read_record(model)
         recipe = decode(record["recipe"])
         if (model / CHOSEN).exists():
             recipe = replace(recipe, postprocess=decode(files.read_json(model / CHOSEN, "train again")))
+        if "weights_sha256" in record:
+            shipped.check(model / "best.safetensors", record["weights_sha256"])
         folders = fold_folders(model, record)
         return cls(
             [_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device)
@@ -65,13 +68,12 @@ class Predictor:
 
 
 def read_record(model: Path) -> dict[str, Any]:
-    """The record of a run folder.
+    """The record of a run folder or shipped model.
 
     Raises:
         BiosegError: The folder is not there or is not a run.
     """
-    if not model.is_dir():
-        raise BiosegError(f"{model}: no such model; give the folder that `bioseg train … --out` wrote")
+    model = shipped.find(model)
     record: dict[str, Any] = files.read_json(model / "record.json", "give the folder that `bioseg train … --out` wrote")
     if not isinstance(record, dict) or "recipe" not in record:
         raise BiosegError(f"{model / 'record.json'}: not written by bioseg; give a folder that `bioseg train` wrote")

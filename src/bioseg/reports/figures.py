@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from bioseg import files
 from bioseg.evaluation.summary import Row
-from bioseg.types import Array, Mask, Picture
+from bioseg.types import Array, Box, Labels, Mask, Picture
 
 Journal = Sequence[dict[str, Any]]
 INK, QUIET, LINE = "#1f2933", "#5f6c7b", "#cfd6de"
@@ -59,6 +59,8 @@ class Shown:
         truth: [rows, cols].
         predicted: [rows, cols].
         dice: Its score; NaN if undefined.
+        labels: Predicted objects, [rows, cols], where they are told apart.
+        boxes: Predicted and true boxes, where they are drawn.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Shown:
     truth: Mask
     predicted: Mask
     dice: float
+    labels: Labels | None = None
+    boxes: tuple[Sequence[Box], Sequence[Box]] | None = None
 
     @property
     def label(self) -> str:
@@ -88,7 +92,7 @@ def png(figure: Figure) -> bytes:
 
 def learning_curves(journals: Sequence[Journal]) -> Figure:
     """Loss and Dice by epoch, training and validation; a line a fold, a dot at the epoch whose weights are kept."""
-    figure, axes = _figure(1, 2, width=8, height=3.2)
+    figure, axes = subplots(1, 2, width=8, height=3.2)
     journals = [journal for journal in journals if journal]
     for axis, training, validation, title in (
         (axes[0, 0], "loss", "validation_loss", "Loss, lower is better"),
@@ -111,7 +115,7 @@ def learning_curves(journals: Sequence[Journal]) -> Figure:
         Line2D([], [], color=VALIDATION, lw=1.8, label="validation"),
         Line2D([], [], color=VALIDATION, marker="o", ls="", label="epoch kept"),
     ]
-    _legend(figure, handles)
+    legend(figure, handles)
     return figure
 
 
@@ -126,25 +130,34 @@ def score_name(name: str) -> str:
     return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
 
+def pairs(pictures: Sequence[Picture], masks: Sequence[Mask]) -> Figure:
+    """Pictures above, their masks below."""
+    figure, axes = subplots(2, max(1, len(pictures)), width=8, height=4.2)
+    for column, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
+        show(axes[0, column], picture, "")
+        show(axes[1, column], mask, "")
+    return figure
+
+
 def rows(cases: Sequence[Shown]) -> Figure:
     """Picture | truth | prediction, a case a row."""
-    figure, axes = _figure(max(1, len(cases)), 3, width=7.5, height=2.7 * max(1, len(cases)))
-    for line, case in zip(axes, map(_reduced, cases), strict=False):
+    figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.7 * max(1, len(cases)))
+    for line, case in zip(axes, map(reduced, cases), strict=False):
         for axis, image, title in zip(
             line, (case.picture, case.truth, case.predicted), (case.label, "truth", "prediction"), strict=True
         ):
-            _show(axis, image, title)
+            show(axis, image, title)
     return figure
 
 
 def confusion_overlay(cases: Sequence[Shown]) -> Figure:
     """Every pixel coloured by its cell of the confusion matrix."""
     figure, axes = _grid(len(cases))
-    for axis, case in zip(axes, map(_reduced, cases), strict=True):
-        _show(axis, case.picture, case.label)
+    for axis, case in zip(axes, map(reduced, cases), strict=True):
+        show(axis, case.picture, case.label)
         axis.imshow(confusion_colours(case.predicted, case.truth), interpolation="nearest")
     names = (("inside, found (TP)", TP), ("too much (FP)", FP), ("missed (FN)", FN), ("outside (TN)", TN))
-    _legend(figure, [Patch(facecolor=colour, edgecolor=LINE, label=name) for name, colour in names])
+    legend(figure, [Patch(facecolor=colour, edgecolor=LINE, label=name) for name, colour in names])
     return figure
 
 
@@ -162,12 +175,12 @@ def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
 def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
     """The prediction filled in red over the picture, the truth's outline in blue; framed in red below ``poor`` Dice."""
     figure, axes = _grid(len(cases))
-    for axis, case in zip(axes, map(_reduced, cases), strict=True):
-        _show(axis, case.picture, case.label)
+    for axis, case in zip(axes, map(reduced, cases), strict=True):
+        show(axis, case.picture, case.label)
         width = max(1, round(max(case.truth.shape) / 128))
         edge = case.truth & ~ndimage.binary_erosion(case.truth, iterations=width)
-        _tint(axis, case.predicted, PREDICTED, 0.4)
-        _tint(axis, edge, TRUTH, 1.0)
+        tint(axis, case.predicted, PREDICTED, 0.4)
+        tint(axis, edge, TRUTH, 1.0)
         if case.dice < poor:
             for spine in axis.spines.values():
                 spine.set(visible=True, color=POOR, lw=3)
@@ -177,21 +190,21 @@ def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
     ]
     if any(case.dice < poor for case in cases):
         handles.append(Patch(fill=False, edgecolor=POOR, lw=2.5, label=f"Dice under {poor:g}"))
-    _legend(figure, handles)
+    legend(figure, handles)
     return figure
 
 
 def best_median_worst(cases: Sequence[Shown]) -> Figure:
     """Best, median and worst case by Dice, in this order: the picture, with truth, with prediction."""
-    figure, axes = _figure(max(1, len(cases)), 3, width=7.5, height=2.8 * max(1, len(cases)))
-    for line, case, rank in zip(axes, map(_reduced, cases), ("Best", "Median", "Worst"), strict=False):
-        _show(line[0], case.picture, f"{rank}: {case.label}")
+    figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.8 * max(1, len(cases)))
+    for line, case, rank in zip(axes, map(reduced, cases), ("Best", "Median", "Worst"), strict=False):
+        show(line[0], case.picture, f"{rank}: {case.label}")
         for axis, mask, colour, title in (
             (line[1], case.truth, TRUTH, "truth"),
             (line[2], case.predicted, PREDICTED, "prediction"),
         ):
-            _show(axis, case.picture, title)
-            _tint(axis, mask, colour, 0.5)
+            show(axis, case.picture, title)
+            tint(axis, mask, colour, 0.5)
     return figure
 
 
@@ -199,7 +212,7 @@ def distribution(
     table: Sequence[Row], scores: Sequence[str] = ("dice", "iou", "precision", "recall", "surface_dice")
 ) -> Figure:
     """Every case a dot, with the median and the middle half; a column a score, parted by source if there are 2 to 5."""
-    figure, axes = _figure(1, 1, width=8, height=3.6)
+    figure, axes = subplots(1, 1, width=8, height=3.6)
     axis = axes[0, 0]
     sources = sorted({row.source for row in table})
     groups = [[row for row in table if row.source == source] for source in sources]
@@ -225,7 +238,7 @@ def distribution(
             Line2D([], [], color=colour, marker="o", ls="", label=source or "no source")
             for source, colour in zip(sources, SOURCES, strict=False)
         ]
-        _legend(figure, handles)
+        legend(figure, handles)
     return figure
 
 
@@ -235,7 +248,7 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
     Args:
         shares: ``{"tp", "fp", "fn", "tn"}``, in [0, 1], together 1.
     """
-    figure, axes = _figure(1, 1, width=4.2, height=3.6)
+    figure, axes = subplots(1, 1, width=4.2, height=3.6)
     cells = np.array([[shares["tp"], shares["fn"]], [shares["fp"], shares["tn"]]])
     axis = axes[0, 0]
     axis.imshow(cells, cmap="Blues", vmin=0, vmax=1)
@@ -252,7 +265,7 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
     return figure
 
 
-def _figure(down: int, across: int, *, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
+def subplots(down: int, across: int, *, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
     """A figure with a grid of axes [down, across] in our style; inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1))
@@ -262,7 +275,7 @@ def _figure(down: int, across: int, *, width: float, height: float) -> tuple[Fig
 def _grid(count: int, across: int = 3) -> tuple[Figure, list[Axes]]:
     """So many axes in rows of ``across``; those left over are hidden."""
     down = max(1, -(-count // across))
-    figure, axes = _figure(down, across, width=8, height=2.95 * down + 0.35)
+    figure, axes = subplots(down, across, width=8, height=2.95 * down + 0.35)
     flat = list(axes.ravel())
     for axis in flat[count:]:
         axis.set_visible(False)
@@ -273,11 +286,13 @@ def _title(axis: Axes, text: str, *, fontsize: int = 11, fontweight: str = "bold
     axis.set_title(text, loc="left", fontsize=fontsize, fontweight=fontweight, color=INK)
 
 
-def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """Below everything, in one row."""
     figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside lower center", labelcolor=INK)
 
 
-def _show(axis: Axes, image: Array, title: str) -> None:
+def show(axis: Axes, image: Array, title: str) -> None:
+    """A picture or mask without ticks or frame."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest" if image.dtype == bool else "antialiased")
     _title(axis, title, fontsize=9, fontweight="normal")
     axis.set_xticks([])
@@ -287,7 +302,7 @@ def _show(axis: Axes, image: Array, title: str) -> None:
         spine.set_visible(False)
 
 
-def _tint(axis: Axes, mask: Mask, colour: tuple[float, float, float], alpha: float) -> None:
+def tint(axis: Axes, mask: Mask, colour: tuple[float, float, float], alpha: float) -> None:
     """Lay ``colour`` over the inside of ``mask``."""
     layer = np.array([(*colour, 0.0), (*colour, alpha)], np.float32)[mask.astype(np.intp)]
     axis.imshow(layer, interpolation="nearest")
@@ -319,13 +334,19 @@ def _column(journal: Journal, name: str) -> list[float]:
     return [row.get(name, np.nan) for row in journal]
 
 
-def _reduced(case: Shown) -> Shown:
+def reduced(case: Shown) -> Shown:
     """The case, at most ``LONGEST_SIDE`` px long: a big scan costs gigabytes to draw and shows no more."""
-    step = -(-max(case.truth.shape) // LONGEST_SIDE)
-    if step == 1:
+    every = step(case)
+    if every == 1:
         return case
-    down, across = case.truth.shape[0] // step, case.truth.shape[1] // step
-    inside = (slice(0, down * step), slice(0, across * step))
-    blocks = case.picture[inside].reshape(down, step, across, step, *case.picture.shape[2:])
-    truth, predicted = (mask[inside][step // 2 :: step, step // 2 :: step] for mask in (case.truth, case.predicted))
+    down, across = case.truth.shape[0] // every, case.truth.shape[1] // every
+    inside = (slice(0, down * every), slice(0, across * every))
+    blocks = case.picture[inside].reshape(down, every, across, every, *case.picture.shape[2:])
+    truth, predicted = (mask[inside][every // 2 :: every, every // 2 :: every] for mask in (case.truth, case.predicted))
     return Shown(case.name, blocks.mean(axis=(1, 3), dtype=np.float32), truth, predicted, case.dice)
+
+
+def step(case: Shown) -> int:
+    """How many pixels of a side become one in a figure."""
+    longest: int = max(case.truth.shape)
+    return -(-longest // LONGEST_SIDE)

@@ -22,7 +22,10 @@ FIGURES = {
     "worst": "The lowest Dice: prediction filled in red, outline of the truth in blue, framed in red below 0.8.",
     "overlays": "Drawn by lot, not chosen by score.",
     "confusion": "Cyan: found. Magenta: marked, but outside the truth. Yellow: missed. Dark: rightly left out.",
-    "rows": "Picture, truth and prediction side by side.",
+    "objects": "The truth's outline in blue; beside it every object that was told apart, in a colour of its own.",
+    "boxes": "True boxes blue, predicted ones red with their confidence; drawn by lot.",
+    "training": "What the network learns from: four prepared pictures, each with its mask.",
+    "rows": "Picture, truth and prediction side by side: one of each band of IoU (.85, .9, .95) that has any, the rest by lot.",
     "confusion-matrix": "Shares of all pixels, averaged over pictures.",
 }
 MEANINGS = {
@@ -33,6 +36,9 @@ MEANINGS = {
     "surface_dice": ("Surface Dice", "share of both outlines that lies close to the other"),
     "hd95_mm": ("Distance, mm", "between the outlines, 95th percentile; less is better"),
     "hd95_px": ("Distance, px", "between the outlines, 95th percentile; less is better"),
+    "ap": ("AP", "objects told apart: hits over hits, extras and misses, mean over IoU .50 to .95"),
+    "ap50": ("AP at .5", "the same at IoU .50"),
+    "rsna_score": ("Box score", "of the RSNA challenge: hits over hits, extras and misses, mean over IoU .40 to .75"),
     "accuracy": ("Accuracy", "share of all pixels that is right, background too"),
 }
 TICKS = 300

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bioseg.evaluation import detection, overlap
 from bioseg.evaluation.instances import instance_scores
@@ -17,14 +18,19 @@ class Example:
     """A validation case on the grid it is judged on.
 
     Attributes:
-        outputs: The network's, [rows, cols] each, by name.
+        stored: The network's outputs, [rows, cols] each, by name, in half precision.
         labels: The truth's objects, [rows, cols].
         boxes: The truth's boxes.
     """
 
-    outputs: dict[str, Probability]
+    stored: dict[str, NDArray[np.float16]]
     labels: Labels
     boxes: tuple[Box, ...]
+
+    @property
+    def outputs(self) -> dict[str, Probability]:
+        """The same, as they are used."""
+        return {name: plane.astype(np.float32) for name, plane in self.stored.items()}
 
 
 Score = Callable[[Example, Postprocess], float]

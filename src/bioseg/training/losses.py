@@ -14,7 +14,7 @@ def binary_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def soft_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
-    """1 − Dice over the batch: 1 − (2 Σpt + s) / (Σp + Σt + s)."""
+    """1 − Dice over the batch, (2 Σpt + s) / (Σp + Σt + s), a plane of truth at a time, then the mean."""
     return 1 - _dice(logits, truth, smoothing)
 
 
@@ -42,5 +42,10 @@ def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: flo
 
 def _dice(logits: Tensor, truth: Tensor, smoothing: float) -> Tensor:
     probability = logits.float().sigmoid()
-    overlap = (probability * truth).sum()
-    return (2 * overlap + smoothing) / (probability.sum() + truth.sum() + smoothing)
+    overlap, areas = _sums(probability * truth), _sums(probability) + _sums(truth)
+    return ((2 * overlap + smoothing) / (areas + smoothing)).mean()
+
+
+def _sums(values: Tensor) -> Tensor:
+    """[N, K, rows, cols] → [K]."""
+    return values.sum((0, 2, 3))

@@ -15,7 +15,7 @@ from bioseg.evaluation import detection, instances, summary
 from bioseg.inference.boxes import Boxes, find_boxes
 from bioseg.inference.postprocess import Prediction, finish
 from bioseg.inference.predictor import Predictor
-from bioseg.reports import figures
+from bioseg.reports import figures, object_figures
 from bioseg.types import BiosegError, Box, Case, Mask, Picture, Problem
 
 Progress = Callable[[int, int], None]
@@ -118,23 +118,40 @@ def _draw(
     """Figures of the cases chosen by their Dice; the few that are shown are predicted again."""
 
     def shown(chosen: Iterable[summary.Row]) -> list[figures.Shown]:
+        seen = [(row, look(predictor_of(cases[row.case]), cases[row.case])) for row in chosen]
         return [
-            figures.Shown(row.case, seen.picture, seen.truth, seen.found.mask, row.scores["dice"])
-            for row in chosen
-            for seen in [look(predictor_of(cases[row.case]), cases[row.case])]
-        ]
+            figures.Shown(
+                row.case, one.picture, one.truth, one.found.mask, row.scores["dice"], one.found.labels,
+                None if one.found.boxes is None else (one.found.boxes, true_boxes(one.case, one.truth)),
+            )
+            for row, one in seen
+        ]  # fmt: skip
 
     defined = [row for row in rows if not math.isnan(row.scores["dice"])]  # rightly empty pictures say little
     ranked = sorted(defined or rows, key=lambda row: row.scores["dice"])
     middle = np.random.default_rng(0).permutation(len(rows))
     some = shown(rows[index] for index in middle[:6])
     worst = shown(ranked[:6])
-    figures.save(figures.rows(some[:4]), folder / "rows.png")
+    figures.save(figures.rows(shown(_of_each_band(rows))), folder / "rows.png")
     figures.save(figures.confusion_overlay(some), folder / "confusion.png")
     figures.save(figures.overlays(some), folder / "overlays.png")
     figures.save(figures.overlays(worst), folder / "worst.png")
+    how = predictor_of(cases[rows[0].case]).recipe.postprocess
+    if how.instances:
+        figures.save(object_figures.objects(some[:4]), folder / "objects.png")
+    if how.boxes:
+        figures.save(object_figures.boxes(shown(rows[index] for index in middle[:32])), folder / "boxes.png")
     trio = [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
     figures.save(figures.best_median_worst(shown(trio)), folder / "best-median-worst.png")
     figures.save(figures.distribution(rows), folder / "distribution.png")
     shares = {cell: float(np.mean([row.scores[f"share_{cell}"] for row in rows])) for cell in ("tp", "fp", "fn", "tn")}
     figures.save(figures.confusion_matrix(shares), folder / "confusion-matrix.png")
+
+
+def _of_each_band(rows: Sequence[summary.Row], count: int = 4) -> list[summary.Row]:
+    """One case of each IoU band that has any, .85 to .9, .9 to .95, .95 to 1, and others by lot up to ``count``."""
+    lot = [rows[index] for index in np.random.default_rng(1).permutation(len(rows))]
+    bands = ((0.85, 0.9), (0.9, 0.95), (0.95, 1.01))
+    chosen = [next((row for row in lot if low <= row.scores["iou"] < high), None) for low, high in bands]
+    first = [row for row in chosen if row is not None]
+    return [*first, *(row for row in lot if row not in first)][:count]

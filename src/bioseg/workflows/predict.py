@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import label
+from skimage.measure import label, regionprops
 
 from bioseg import files
 from bioseg.data import folders, pixels
+from bioseg.data.pixels import Stored
 from bioseg.inference.postprocess import Prediction
 from bioseg.inference.predictor import Predictor
-from bioseg.types import BiosegError, Problem
+from bioseg.types import BiosegError, Box, Labels, Problem
 
+OBJECT_COLUMNS = (
+    "file", "object", "area_px", "area_mm2", "centroid_row", "centroid_col", "left", "top", "width", "height",
+    "mean_intensity", "eccentricity",
+)  # fmt: skip
 COLUMNS = ("file", "mask", "rows", "cols", "area_px", "area_mm2", "components", "mean_probability")
 
 
@@ -45,6 +50,9 @@ def predict(
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     """Write ``<stem>.png`` (0/255) for every picture and ``measurements.csv``; one bad picture stops no other.
 
+    A model that tells objects apart writes ``<stem>.labels.png`` (16 bit, a number an object) and ``objects.csv`` too,
+    one that draws boxes ``submission.csv``, as the RSNA challenge wants it.
+
     Args:
         predictor: The model.
         pictures: Files.
@@ -63,6 +71,8 @@ def predict(
     if clash:
         raise BiosegError(f"{min(clash)}: would be overwritten by its mask; choose another --out")
     rows: list[dict[str, object]] = []
+    objects: list[dict[str, object]] = []
+    boxes: list[dict[str, object]] = []
     problems: list[Problem] = []
     for done, (path, name) in enumerate(zip(pictures, names, strict=True), 1):
         try:
@@ -71,16 +81,23 @@ def predict(
             pixels.write_mask(out / f"{name}.png", prediction.mask)
             if probabilities:
                 pixels.write_probability(out / f"{name}.probability.png", prediction.probability)
+            if prediction.labels is not None:
+                pixels.write_labels(out / f"{name}.labels.png", prediction.labels)
+                objects += [{"file": str(path), **row} for row in measure_objects(prediction.labels, stored)]
+            if prediction.boxes is not None:
+                boxes.append({"patientId": name, "PredictionString": prediction_string(prediction.boxes)})
             rows.append({"file": str(path), "mask": f"{name}.png", **measure(prediction, stored.spacing_mm)})
         except BiosegError as fault:
             problems.append(Problem(path, str(fault)))
         progress(done, len(pictures))
-    if rows:
-        table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        files.write(out / "measurements.csv", table.getvalue())
+    how = predictor.recipe.postprocess
+    for wanted, file, columns, lines in (
+        (rows, "measurements.csv", COLUMNS, rows),
+        (how.instances, "objects.csv", OBJECT_COLUMNS, objects),
+        (how.boxes, "submission.csv", ("patientId", "PredictionString"), boxes),
+    ):
+        if wanted:
+            _write_table(out / file, columns, lines)
     return len(rows), problems
 
 
@@ -96,6 +113,39 @@ def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> d
         "components": int(label(mask).max()),
         "mean_probability": round(float(np.mean(prediction.probability[mask])), 4) if area else "",
     }
+
+
+def measure_objects(labels: Labels, stored: Stored) -> list[dict[str, object]]:
+    """One row an object: number, area, centroid, bounding box, mean intensity as stored (grey), eccentricity.
+
+    The box is ``left, top, width, height`` in px; eccentricity runs from 0 (a circle) to 1 (a line).
+    """
+    grey = stored.pixels[..., :3].mean(axis=-1) if stored.pixels.ndim == 3 else stored.pixels
+    grey = grey * np.float32(stored.slope) + np.float32(stored.intercept)
+    scale = stored.spacing_mm[0] * stored.spacing_mm[1] if stored.spacing_mm else None
+    rows: list[dict[str, object]] = []
+    for part in regionprops(labels, grey):
+        top, left, bottom, right = part.bbox
+        values = (
+            part.label, int(part.area), round(part.area * scale, 4) if scale else "",
+            round(part.centroid[0], 2), round(part.centroid[1], 2), left, top, right - left, bottom - top,
+            round(float(part.intensity_mean), 3), round(float(part.eccentricity), 4),
+        )  # fmt: skip
+        rows.append(dict(zip(OBJECT_COLUMNS[1:], values, strict=True)))
+    return rows
+
+
+def prediction_string(boxes: Sequence[Box]) -> str:
+    """``confidence x y width height`` of every box, surest first, all parted by blanks; empty without boxes."""
+    return " ".join(f"{b.confidence:.4f} {b.x:.1f} {b.y:.1f} {b.width:.1f} {b.height:.1f}" for b in boxes)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write(path, table.getvalue())
 
 
 def _names(pictures: Sequence[Path]) -> list[str]:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioseg import files
@@ -29,8 +30,8 @@ from bioseg.training.run import Run, claim
 from bioseg.types import BiosegError, Case, Problem
 from bioseg.workflows.judge import judge, true_boxes
 
-CHOOSE_ON = 200
-"""About so many validation cases, evenly spread, are enough to choose thresholds on."""
+CHOOSE_ON, CHOOSE_BYTES = 200, 800_000_000
+"""At most so many held out cases, and bytes of them, evenly spread, are enough to choose thresholds on."""
 
 Tell = Callable[[str, int, int, str], None]
 """(what is being done, so many done, of so many, how it stands)."""
@@ -123,12 +124,13 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         fit_segmenter(run, recipe, subset[0], subset[1], _watch(name, recipe, tell, say))
         held_out |= {case.id: folder for case in split.validation}
 
-    if recipe.choose and not order.folds:
-        tell("choosing", 0, 1, "thresholds on validation pictures")
-        for line in _choose(order.out, recipe, parts[0].validation, device):
-            say(line)
     opened = {folder: Predictor.open(folder, str(device)) for folder in dict.fromkeys(held_out.values())}
     validation = [case for case in pool if case.id in held_out]
+    if recipe.choose:
+        by_folder = {folder: [case for case in validation if held_out[case.id] == folder] for folder in opened}
+        for line in _choose(order.out, recipe, opened, by_folder, tell):
+            say(line)
+        opened = {folder: Predictor.open(folder, str(device)) for folder in opened}
     result, faults = judge(
         lambda case: opened[held_out[case.id]], validation, order.out, progress=lambda d, n: tell("judging", d, n, "")
     )
@@ -143,22 +145,44 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
     problems = list({problem.path: problem for problem in problems}.values())
     journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
     figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
+    batch = next(samples.batches(range(min(4, len(samples.cases))), 4))
+    shown = batch.pictures.permute(0, 2, 3, 1).squeeze(-1).numpy()
+    figures.save(
+        figures.pairs(list(shown), list(batch.masks[:, 0].numpy() > 0.5)), order.out / "figures" / "training.png"
+    )
     return Outcome(result, test, write_report([order.out]), problems)
 
 
-def _choose(run: Path, recipe: SegmentationRecipe, cases: Sequence[Case], device: torch.device) -> list[str]:
-    """Choose the postprocessing on validation cases, keep it in the run, and say what differs from the recipe's."""
-    predictor = Predictor.open(run, str(device))
-    examples = []
-    for case in cases[:: max(1, len(cases) // CHOOSE_ON)]:
-        stored = reading.read_picture(case)
-        labels = reading.read_labels(case, stored.pixels.shape[:2])
-        boxes = true_boxes(case, labels > 0) if recipe.postprocess.boxes else ()
-        examples.append(Example(predictor.outputs(stored), labels, boxes))
+def _choose(
+    run: Path, recipe: SegmentationRecipe, opened: dict[Path, Predictor], held_out: dict[Path, list[Case]], tell: Tell
+) -> list[str]:
+    """Choose the postprocessing on held out cases and keep it in the run; say what differs from the recipe's.
+
+    A fold gets what is best on the other folds' cases, so that its own remain fit to judge it.
+    """
     assert recipe.choose is not None
-    chosen = recipe.choose(examples, recipe.postprocess)
+    total = sum(map(len, held_out.values()))
+    first = _example(opened[next(iter(held_out))], next(iter(held_out.values()))[0], recipe)
+    size = first.labels.nbytes + sum(plane.nbytes for plane in first.stored.values())
+    count = min(total, CHOOSE_ON, max(1, CHOOSE_BYTES // size))
+    examples: dict[Path, list[Example]] = {}
+    for folder, cases in held_out.items():
+        examples[folder] = [_example(opened[folder], case, recipe) for case in cases[:: -(-total // count)]]
+        tell("choosing", len(examples), len(held_out), "thresholds on held out pictures")
+    whole = [example for part in examples.values() for example in part]
+    chosen = recipe.choose(whole, recipe.postprocess)
     files.write_json(run / CHOSEN, encode(chosen))
-    return [f"chosen on {len(examples)} validation pictures: {line}" for line in _changes(recipe.postprocess, chosen)]
+    for folder in held_out if len(held_out) > 1 else ():
+        others = [example for place, part in examples.items() if place != folder for example in part]
+        files.write_json(folder / CHOSEN, encode(recipe.choose(others, recipe.postprocess)))
+    return [f"chosen on {len(whole)} held out pictures: {line}" for line in _changes(recipe.postprocess, chosen)]
+
+
+def _example(predictor: Predictor, case: Case, recipe: SegmentationRecipe) -> Example:
+    stored = reading.read_picture(case)
+    labels = reading.read_labels(case, stored.pixels.shape[:2])
+    outputs = {name: plane.astype(np.float16) for name, plane in predictor.outputs(stored).items()}
+    return Example(outputs, labels, true_boxes(case, labels > 0) if recipe.postprocess.boxes else ())
 
 
 def _changes(old: Any, new: Any, name: str = "") -> list[str]:
