@@ -121,7 +121,46 @@ class TestFaces:
             assert told == [(i, COUNT) for i in range(1, COUNT + 1)]
 
 
+class TestWindows:
+    HOW = Preparation((16, 12), intensity=HOW.intensity, fit="windows", truth=("inside", "core"))
+
+    def test_windows_show_parts_of_the_pictures_and_truth_stays_with_them(self, tmp_path):
+        values = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) // 8
+        picture = save(tmp_path / "a.png", values.astype(np.uint8))
+        case = Case("a", "a", picture, (save(tmp_path / "m.png", (values >= 100).astype(np.uint8)),))
+        small = Case("b", "b", save(tmp_path / "b.png", np.full((10, 30), 200, np.uint8)), case.masks)
+        small = replace(small, masks=(save(tmp_path / "n.png", np.ones((10, 30), np.uint8)),))
+        samples = load([case, small], self.HOW)
+        assert isinstance(samples, dataset.Windows)
+        rng, seen = np.random.default_rng(0), set()
+        for _ in range(20):
+            (batch,) = samples.batches([0, 1], 2, rng)
+            assert batch.pictures.shape == (2, 1, 16, 12) and batch.masks.shape == (2, 2, 16, 12)
+            assert torch.equal(batch.masks[0, 0] > 0.5, batch.pictures[0, 0] * 255 > 99.5)
+            assert (batch.pictures[1, 0].sum(1) > 0).sum() == 10  # padded where the picture is smaller
+            seen.add(float(batch.pictures[0, 0, 0, 0]))
+        assert len(seen) > 5
+        first, again = (next(samples.batches([0], 1)).pictures for _ in range(2))
+        assert torch.equal(first, again)
+
+    def test_bad_files_are_named_and_a_selection_keeps_its_order(self, cases, tmp_path):
+        spoiled, faults = spoil(cases, tmp_path)
+        samples = load(spoiled, self.HOW)
+        assert len(samples.problems) == len(faults)
+        part = samples.select([5, 0])
+        assert [case.id for case in part.cases] == [samples.cases[5].id, samples.cases[0].id]
+        assert round(float(next(part.batches([0], 1)).pictures[0, 0, 8, 6] * 255)) == 10 * int(part.cases[0].id)
+
+
 class TestTruth:
+    def test_anywhere_says_of_the_whole_picture_whether_there_is_any(self, cases):
+        how = replace(HOW, truth=("inside", "anywhere"))
+        boxed = [replace(cases[0], masks=(), boxes=boxes) for boxes in ((), (Box(2, 2, 6, 6),))]
+        masks = everything(load(boxed, how), [0, 1], 2)[1]
+        assert masks.shape == (2, 2, 16, 12)
+        assert masks[:, 1].mean((1, 2)).tolist() == [0, 1]
+        assert 0 < masks[1, 0].mean() < 1
+
     def test_parts_are_united_before_or_after_resizing(self, tmp_path):
         """Of four pixels that become one, one part covers one and the other two: three together, neither the most."""
         masks = []

@@ -33,6 +33,23 @@ def test_the_sizes_the_specifications_name() -> None:
     assert sizes(splits.random(cases(247), test=0.67, seed=999)) == (81, 0, 166)
 
 
+def test_the_test_folder_tests_and_the_tail_of_the_rest_validates() -> None:
+    everyone = [Case(f"test/{n}", "t", Path("x"), source="test") for n in range(20)]
+    everyone += [Case(f"training/{n:02}", "p", Path("x"), source="training") for n in range(60)]
+    split = splits.by_source(everyone, test="test", validation=0.2)
+    assert sizes(split) == (48, 12, 20)
+    assert ids(split.validation) == [f"training/{n}" for n in range(48, 60)]
+
+
+def test_an_ordered_cut_moves_behind_the_patient() -> None:
+    everyone = cases(100, per_patient=7)
+    assert sizes(splits.ordered(everyone, parts=(0.6, 0.2, 0.2))) == (60, 20, 20)
+    split = splits.ordered(everyone, parts=(0.6, 0.2, 0.2), whole_patients=True)
+    assert sizes(split) == (63, 21, 16)
+    parts = [{case.patient for case in part} for part in (split.train, split.validation, split.test)]
+    assert not parts[0] & parts[1] and not parts[1] & parts[2]
+
+
 def test_they_are_scikit_learns() -> None:
     names = ids(cases(138))
     train, test = train_test_split(names, test_size=0.2, random_state=999)

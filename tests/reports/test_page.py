@@ -77,7 +77,7 @@ def test_the_page_holds_everything_inside_it(run: Path) -> None:
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in seen.addresses)
     assert not re.search(r"@import|url\(|<script|https?://", path.read_text(encoding="utf-8"))
     drawn = {file.read_bytes() for file in (run / "figures").glob("*.png")}
-    assert len(drawn) == 8 == len(page.FIGURES)
+    assert len(drawn) == 8 < len(page.FIGURES)  # the others need objects, boxes, or a training
     assert {base64.b64decode((image["src"] or "").partition(",")[2]) for image in seen.images} == drawn
     assert all(image["alt"] for image in seen.images)
 

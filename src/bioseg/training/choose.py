@@ -47,8 +47,8 @@ def threshold(
 
 
 def objects(
-    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.4, 0.5, 0.6),
-    cores: Sequence[float] = (0.4, 0.5, 0.6, 0.7), areas_px: Sequence[int] = (12, 30),
+    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.4, 0.5, 0.6, 0.7),
+    cores: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7), areas_px: Sequence[int] = (12, 30),
 ) -> Postprocess:  # fmt: skip
     """First the threshold with the best mean IoU of the mask, then core threshold and least area with the best mean AP."""
     how = _best(examples, [replace(how, threshold=value) for value in thresholds], _iou)
