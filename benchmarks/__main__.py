@@ -1,7 +1,7 @@
 """``make bench``: our networks and loop beside plain PyTorch on the same batches, in turn, in one run.
 
-Ratios are of medians. Prints a table and writes ``benchmarks/latest.json``. The real nuclei archive is used where it is
-(``BIOSEG_ARCHIVES``), phantoms of the same number and size elsewhere.
+Then how long each reference recipe and ours take to the score that the study reported. Ratios are of medians. Prints
+tables and writes ``benchmarks/latest.json``. Real archives are used where they are (``BIOSEG_ARCHIVES``), phantoms elsewhere.
 """
 
 import json
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks import plain
+from benchmarks import plain, time_to_score
 from bioseg import recipes
 from bioseg.data import augment, nuclei, phantom_layouts
 from bioseg.data.dataset import load
@@ -196,7 +196,28 @@ def main() -> None:
         console.print(
             f"training loop, {one['loop']}: {one['epoch_s']:.1f} s an epoch, {100 * one['rest']:.1f} % of it not the network"
         )
-    result = {"torch": torch.__version__, "where": where, "networks": rows, "loading": data, "loops": loops}
+    scores = [time_to_score.measure(task, ARCHIVES) for task in time_to_score.TASKS]
+    table = Table("system", "score", "ours: s", "epochs", "reference: s", "epochs", "times as long")
+    for row in scores:
+        mine, theirs = row["ours"], row["reference"]
+        table.add_row(
+            row["system"] + ("" if row["real"] else " (phantoms)"),
+            f"{row['score']} {row['reported']}" + ("" if mine["reached"] else f", ours only {mine['best']:.4f}"),
+            f"{mine['seconds']:.1f}",
+            str(mine["epochs"]),
+            f"{theirs['seconds']:.1f}" + ("" if theirs["reached"] else f", at {theirs['best']:.4f}"),
+            str(theirs["epochs"]),
+            ("" if theirs["reached"] else "more than ") + f"{row['ratio']:.1f}",
+        )
+    console.print(table)
+    result = {
+        "time_to_score": scores,
+        "torch": torch.__version__,
+        "where": where,
+        "networks": rows,
+        "loading": data,
+        "loops": loops,
+    }
     Path(__file__).with_name("latest.json").write_text(json.dumps(result, indent=2) + "\n")
 
 

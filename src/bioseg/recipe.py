@@ -71,6 +71,7 @@ class SegmentationRecipe:
         augmentation: Of training batches.
         postprocess: From probability to mask.
         flips: Predict the mirrored pictures too and average.
+        turns: Predict them turned by 90, 180 and 270° too.
         judged_on: Grid of the scores: the picture's own, or the prepared one as the reference systems do.
         reference_scores: (probability, mask, truth) → scores under the names a specification page uses; None: none.
         choose: (examples, postprocess) → postprocess, chosen on held out cases after training
@@ -90,6 +91,7 @@ class SegmentationRecipe:
     augmentation: Augmentation = Augmentation()
     postprocess: Postprocess = Postprocess()
     flips: bool = False
+    turns: bool = False
     judged_on: Literal["picture", "prepared"] = "picture"
     reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
     choose: "Call[Postprocess] | None" = None

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from bioseg.data.targets import core
+from bioseg.inference import ensemble
 from bioseg.inference.boxes import Boxes, bounding_box, find_boxes
 from bioseg.inference.instances import Instances, find_objects
 from bioseg.inference.postprocess import Postprocess, finish
@@ -94,3 +96,22 @@ def test_never_empty() -> None:
     faint[2:4, 2:4], faint[7, 7] = 0.3, 0.1
     assert not finish({"inside": faint}, Postprocess()).mask.any()
     assert finish({"inside": faint}, Postprocess(never_empty=True)).mask.sum() == 4
+
+
+def test_every_view_comes_back_in_its_place() -> None:
+    """A network that marks what is bright marks it in place whatever the view; one that likes the left has no say left."""
+    bright = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.constant_(bright.weight, 8.0)
+    torch.nn.init.constant_(bright.bias, -4.0)
+    picture = torch.rand(1, 1, 5, 7)
+    plain = ensemble.mean_probability([bright], picture)
+    for flips, turns in ((True, False), (False, True), (True, True)):
+        assert torch.allclose(ensemble.mean_probability([bright], picture, flips=flips, turns=turns), plain, atol=1e-6)
+
+    class Left(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.linspace(-3, 3, pictures.shape[-1]).expand_as(pictures)
+
+    for turns, views in ((False, 2), (True, 8)):
+        seen = ensemble.mean_probability([Left()], picture, flips=True, turns=turns)
+        assert torch.allclose(seen, torch.full_like(seen, 0.5), atol=1e-6), views

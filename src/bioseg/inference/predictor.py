@@ -59,7 +59,8 @@ class Predictor:
     def outputs_prepared(self, picture: NDArray[np.float32]) -> dict[str, Probability]:
         """The same of a prepared picture [channels, rows, cols], on its prepared grid."""
         batch = torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
-        planes = ensemble.mean_probability(self.networks, batch, flips=self.recipe.flips)[0].cpu().numpy()
+        how = self.recipe
+        planes = ensemble.mean_probability(self.networks, batch, flips=how.flips, turns=how.turns)[0].cpu().numpy()
         return dict(zip(self.recipe.preparation.truth, planes, strict=True))
 
     def predict(self, stored: Stored) -> Prediction:

@@ -43,4 +43,5 @@ RECIPE = SegmentationRecipe(
     postprocess=Postprocess(instances=Instances()),
     choose=call(choose.objects),
     flips=True,
+    turns=True,
 )  # fmt: skip

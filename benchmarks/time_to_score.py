@@ -1,0 +1,123 @@
+"""How long until the score that the reference system reported: the reference recipe and ours, on the same pictures.
+
+Both learn from the same prepared pictures and are judged by the same score on the same validation part after every epoch.
+Ours is the pretrained U-Net with its training, on a schedule of a few epochs. The reference is stopped once it has taken
+``LIMIT`` times as long as ours; its time is then a lower bound. Real archives are used where they are.
+"""
+
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioseg import recipes
+from bioseg.data import phantom_layouts
+from bioseg.data.augment import Augmentation
+from bioseg.data.dataset import Samples, load
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.training.run import Run
+
+LIMIT = 7.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One system.
+
+    Attributes:
+        reference: Its recipe.
+        archive: Real data; without it ``phantom``.
+        phantom: Writes pictures in the system's layout.
+        score: Column of the journal.
+        reported: What the study reports.
+        epochs: Length of our schedule.
+        batch: Of ours.
+    """
+
+    reference: str
+    archive: str
+    phantom: Callable[..., None]
+    score: str
+    reported: float
+    epochs: int
+    batch: int = 8
+
+
+TASKS = (
+    Task("ct-lungs", "ct-lungs/finding-lungs-in-ct-data.tar.xz", phantom_layouts.write_ct_lungs, "iou", 0.8225, 5),
+    Task("cardiac-lv", "cardiac-lv/lv_deeplearning.zip", phantom_layouts.write_cardiac_lv, "dice", 0.7496, 6, 4),
+    Task("nuclei", "nuclei/stage1_train.zip", phantom_layouts.write_nuclei, "iou", 0.8389, 3),
+    Task("pneumonia", "", phantom_layouts.write_rsna, "iou", 0.7312, 4),
+)
+
+
+class ReachedError(Exception):
+    """The score is there, or time is up."""
+
+
+def ours(task: Task, reference: SegmentationRecipe) -> SegmentationRecipe:
+    """The reference's pictures and split with our network and training."""
+    own = recipes.get(task.reference)
+    network = replace(own.network, arguments=(("encoder", "lite0"), ("imagenet", True)))
+    training = replace(own.training, epochs=task.epochs, batch=task.batch)
+    augmentation = Augmentation(flip_cols=reference.augmentation.flip_cols)
+    return replace(reference, network=network, training=training, augmentation=augmentation)
+
+
+def until(recipe: SegmentationRecipe, task: Task, samples: Samples, folder: Path, limit_s: float) -> dict[str, Any]:
+    """Train until the score; seconds, epochs and the best score, ``reached`` or not."""
+    split = recipe.split(list(samples.cases))
+    place = {case.id: index for index, case in enumerate(samples.cases)}
+    train, validation = [samples.select([place[case.id] for case in part]) for part in (split.train, split.validation)]
+    rows: list[dict[str, Any]] = []
+    started = time.perf_counter()
+
+    def finished(row: dict[str, Any]) -> None:
+        rows.append(row)
+        if row[task.score] >= task.reported or time.perf_counter() - started > limit_s:
+            raise ReachedError
+
+    run = Run(folder, {}, seed=recipe.training.seed, device=torch.device("cpu"), resume=False)
+    with suppress(ReachedError):
+        fit_segmenter(run, recipe, train, validation, Watch(epoch=finished))
+    best = max(row[task.score] for row in rows)
+    return {
+        "seconds": time.perf_counter() - started, "epochs": len(rows), "best": best, "reached": best >= task.reported,
+    }  # fmt: skip
+
+
+def measure(task: Task, archives: Path) -> dict[str, Any]:
+    """Ours first, then the reference."""
+    reference = recipes.get(f"{task.reference}-reference")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = archives / task.archive
+        if task.archive and source.exists():
+            _unpack(source, folder / "data")
+            found = folder / "data" / "ct-lungs" if "ct-lungs" in task.archive else folder / "data"
+        else:
+            found = folder / "data"
+            task.phantom(found, count=120, seed=0)
+        samples = load(reference.list_cases(found), reference.preparation, cache=folder / "cache")
+        mine = until(ours(task, reference), task, samples, folder / "ours", float("inf"))
+        theirs = until(reference, task, samples, folder / "reference", LIMIT * mine["seconds"])
+    return {
+        "system": task.reference, "real": task.archive != "" and source.exists(), "score": task.score,
+        "reported": task.reported, "ours": mine, "reference": theirs, "ratio": theirs["seconds"] / mine["seconds"],
+    }  # fmt: skip
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    if source.suffix == ".zip":
+        zipfile.ZipFile(source).extractall(folder)
+    else:
+        with tarfile.open(source) as packed:
+            packed.extractall(folder, filter="data")
