@@ -12,9 +12,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bioseg.data import phantom_layouts, phantoms
+from bioseg.evaluation.summary import Row, write_csv
+
 from .conftest import Bioseg
 
-COMMANDS = ["recipes", "train", "evaluate", "predict", "report", "data", "data check", "doctor", "demo"]
+COMMANDS = [
+    "recipes",
+    "models",
+    "train",
+    "evaluate",
+    "predict",
+    "report",
+    "compare",
+    "data",
+    "data check",
+    "doctor",
+    "demo",
+]
 
 
 def test_help_answers_quickly_and_names_every_command() -> None:
@@ -86,6 +101,72 @@ def test_predict_writes_masks_in_the_pictures_own_size(run_folder: Path, tmp_pat
             np.array(Image.open(tmp_path / "masks" / row["mask"].replace(".png", ".probability.png"))).dtype
             == np.uint16
         )
+
+
+def test_models_are_listed_and_used_by_name(tmp_path: Path, bioseg: Bioseg) -> None:
+    rows = json.loads(bioseg("models", "--json").out)
+    assert {"ct-lungs", "cardiac-lv", "nuclei"} <= {row["name"] for row in rows}
+    assert "nuclei" in bioseg("models").out
+    picture, _ = phantoms.nuclei(np.random.default_rng(3), 128)
+    Image.fromarray(picture).save(tmp_path / "cells.png")
+    result = bioseg("predict", "nuclei", tmp_path / "cells.png", "--out", tmp_path / "out")
+    assert result.code == 0, result.error
+    found = np.array(Image.open(tmp_path / "out" / "cells.labels.png"))
+    mask = np.array(Image.open(tmp_path / "out" / "cells.png"))
+    assert found.dtype == np.uint16 and ((found > 0) == (mask > 0)).all()
+    with open(tmp_path / "out" / "objects.csv") as file:
+        objects = list(csv.DictReader(file))
+    assert [int(row["object"]) for row in objects] == list(range(1, found.max() + 1))
+    grey = picture.astype(float)[..., :3].mean(axis=-1) if picture.ndim == 3 else picture
+    for row in objects[:3]:
+        own = found == int(row["object"])
+        rows_, cols = np.nonzero(own)
+        assert int(row["area_px"]) == own.sum()
+        assert float(row["centroid_row"]) == pytest.approx(rows_.mean(), abs=0.01)
+        assert (int(row["left"]), int(row["top"])) == (cols.min(), rows_.min())
+        assert (int(row["width"]), int(row["height"])) == (np.ptp(cols) + 1, np.ptp(rows_) + 1)
+        assert float(row["mean_intensity"]) == pytest.approx(grey[own].mean(), abs=0.01)
+        assert 0 <= float(row["eccentricity"]) < 1
+
+
+def test_boxes_become_a_submission(tmp_path: Path, bioseg: Bioseg) -> None:
+    phantom_layouts.write_rsna(tmp_path / "data", count=8, seed=0, size_px=128)
+    small = ("--set", "preparation.size_px=[64,64]", "--set", "training.batch=2", "--epochs", "1")
+    run = tmp_path / "run"
+    result = bioseg("train", "pneumonia-reference", "--data", tmp_path / "data", "--out", run, *small)
+    assert result.code == 0, result.error
+    assert (run / "figures" / "boxes.png").stat().st_size > 0
+    assert "rsna_score" in json.loads((run / "summary.json").read_text())
+    pictures = tmp_path / "data" / "stage_2_train_images"
+    result = bioseg("predict", run, pictures, "--out", tmp_path / "out")
+    assert result.code == 0, result.error
+    with open(tmp_path / "out" / "submission.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["patientId", "PredictionString"]
+    assert {row["patientId"] for row in rows} == {path.stem for path in pictures.glob("*.dcm")}
+    for row in rows:
+        values = [float(value) for value in row["PredictionString"].split()]
+        assert len(values) % 5 == 0
+        for confidence, x, y, width, height in zip(*[iter(values)] * 5, strict=True):
+            assert 0 <= confidence <= 1 and width > 0 and height > 0
+            assert x >= 0 and x + width <= 128 and y >= 0 and y + height <= 128
+
+
+def test_compare(tmp_path: Path, bioseg: Bioseg) -> None:
+    base, better = tmp_path / "base", tmp_path / "better"
+    for folder, gain, count in ((base, 0.0, 8), (better, 0.01, 7)):  # the last case is judged by one run only
+        rows = [Row(f"c{n}", f"p{n}", "", {"dice": 0.8 + n / 100 + gain}) for n in range(count)]
+        write_csv(rows, folder / "scores.csv")
+    first, second = json.loads(bioseg("compare", base, better, "--json").out)
+    assert "difference" not in first
+    assert second["difference"] == pytest.approx(0.01, abs=1e-5)
+    assert second["shared"] == second["better"] == 7
+    assert "+0.0100" in bioseg("compare", base, better).out
+    write_csv([Row("c0", "p0", "", {"dice": 0.5})], better / "test" / "scores.csv")
+    assert json.loads(bioseg("compare", base, better, "--json").out)[1]["shared"] == 7  # only one has a test part
+    refused = bioseg("compare", base, better, "--score", "beauty")
+    assert refused.code == 1 and "beauty" in refused.error
+    assert bioseg("compare", tmp_path).code == 1
 
 
 def test_one_bad_picture_costs_only_itself(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
@@ -161,7 +242,7 @@ def test_training_on_a_poor_folder_is_refused_in_one_line(content: str, tmp_path
 
 def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     for arguments, said in (
-        (("train", "nuclei", "--data", nuclei, "--out", tmp_path / "r"), "no such recipe"),
+        (("train", "nuclei-references", "--data", nuclei, "--out", tmp_path / "r"), "no such recipe"),
         (("train", "auto", "--data", tmp_path / "nowhere", "--out", tmp_path / "r"), "no such folder"),
         (
             ("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--set", "training.speed=9"),

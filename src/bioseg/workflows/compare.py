@@ -7,12 +7,14 @@ from typing import Any
 from bioseg.evaluation.summary import Row, compare, read_csv, summarise
 from bioseg.types import BiosegError
 
+TABLE = "scores.csv"
+
 
 def compare_runs(runs: Sequence[Path], *, score: str = "dice") -> list[dict[str, Any]]:
     """Mean of a score in every run, and the paired difference to the first run over the cases both judged.
 
     Args:
-        runs: Folders that train or evaluate wrote; of a run with a test part, that part.
+        runs: Folders that train or evaluate wrote; their test parts are compared if all have one.
         score: A column of ``scores.csv``.
 
     Returns:
@@ -22,7 +24,8 @@ def compare_runs(runs: Sequence[Path], *, score: str = "dice") -> list[dict[str,
     Raises:
         BiosegError: A folder has no scores, no run knows the score, or two runs share no case.
     """
-    tables = [_table(run) for run in runs]
+    tested = all((run / "test" / TABLE).exists() for run in runs)
+    tables = [_table(run / "test" if tested else run) for run in runs]
     rows: list[dict[str, Any]] = []
     for run, table in zip(runs, tables, strict=True):
         known = summarise(table)
@@ -38,8 +41,7 @@ def compare_runs(runs: Sequence[Path], *, score: str = "dice") -> list[dict[str,
     return rows
 
 
-def _table(run: Path) -> list[Row]:
-    for place in (run / "test" / "scores.csv", run / "scores.csv"):
-        if place.exists():
-            return read_csv(place)
-    raise BiosegError(f"{run}: no scores.csv; give a folder that train or evaluate wrote")
+def _table(folder: Path) -> list[Row]:
+    if not (folder / TABLE).exists():
+        raise BiosegError(f"{folder}: no {TABLE}; give a folder that train or evaluate wrote")
+    return read_csv(folder / TABLE)

@@ -1,0 +1,82 @@
+"""Training on a folder that does not fit in memory: peak memory, and whether reading keeps up with the network.
+
+``python -m benchmarks.streaming COUNT`` writes COUNT pictures in the RSNA layout (1024×1024, JPEG baseline inside DICOM; forty
+phantoms, copied under other names), reads all of them as one epoch does, trains the reference recipe on a few batches,
+and prints JSON.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioseg import recipes
+from bioseg.data import phantom_layouts, rsna
+from bioseg.data.dataset import Streamed, load
+from bioseg.recipe import override
+from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.training.run import Run
+
+DISTINCT, STEPS = 40, 4
+
+
+def write(folder: Path, count: int) -> None:
+    """COUNT pictures, each with a table row of its own."""
+    phantom_layouts.write_rsna(folder, count=min(count, DISTINCT), seed=0)
+    table = folder / rsna.TABLE
+    head, *rows = table.read_text().splitlines()
+    pictures = sorted((folder / "stage_2_train_images").glob("*.dcm"))
+    for index in range(len(pictures), count):
+        old = pictures[index % len(pictures)]
+        name = f"{old.stem[:8]}-{index:05}"
+        shutil.copy(old, old.with_name(f"{name}.dcm"))
+        rows += [row.replace(old.stem, name) for row in rows[: 3 * DISTINCT] if row.startswith(old.stem)]
+    table.write_text("\n".join([head, *rows]) + "\n")
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Read everything once, train a little, and say what it took."""
+    recipe = recipes.get("pneumonia-reference")
+    samples = load(recipe.list_cases(folder), recipe.preparation, memory_limit=0)
+    assert isinstance(samples, Streamed)
+    size, count = recipe.training.batch, len(samples.cases)
+    started = time.perf_counter()
+    seen = sum(len(batch.pictures) for batch in samples.batches(range(count), size))
+    reading = (time.perf_counter() - started) / count
+    few = samples.select(range(min(count, STEPS * size)))
+    batches = list(islice(few.batches(range(len(few.cases)), size), STEPS))
+    network = recipe.network().to(memory_format=torch.channels_last)
+    optimiser = recipe.training.optimiser([{"params": network.parameters(), "lr": 1e-3}])
+    started = time.perf_counter()
+    for batch in batches:
+        loss = recipe.training.loss(network(batch.pictures.contiguous(memory_format=torch.channels_last)), batch.masks)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    alone = (time.perf_counter() - started) / sum(len(batch.pictures) for batch in batches)
+    del batches
+    with tempfile.TemporaryDirectory() as name:
+        run = Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False)
+        started = time.perf_counter()
+        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)), Watch())
+        together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation picture costs a third
+    return {
+        "pictures": seen,
+        "reading_ms": 1000 * reading,
+        "network_ms": 1000 * alone,
+        "training_ms": 1000 * together,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        write(Path(place), int(sys.argv[1]))
+        print(json.dumps(measure(Path(place))))
