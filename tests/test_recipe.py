@@ -3,8 +3,10 @@ import json
 import pytest
 
 from bioseg import recipes
+from bioseg.data.augment import Augmentation
 from bioseg.recipe import decode, encode, fingerprint, override
-from bioseg.types import BiosegError, Call
+from bioseg.training import losses
+from bioseg.types import BiosegError, Call, call
 
 NAMES = recipes.names()
 
@@ -50,7 +52,7 @@ def test_every_change_changes_the_fingerprint() -> None:
         ("training.bach=8", "there is no 'bach'"),
         ("training.batch=many", "the value now is 16"),
         ("training.batch.size=8", "has no parts"),
-        ("training.loss=dice", "another of that kind"),
+        ("training.loss=dice", "soft_dice"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_reason(setting: str, said: str) -> None:
@@ -62,3 +64,13 @@ def test_a_wrong_setting_is_refused_with_its_reason(setting: str, said: str) -> 
 def test_foreign_names_are_not_resolved(name: str) -> None:
     with pytest.raises(BiosegError, match="record names"):
         decode({"$call": name})
+
+
+def test_a_function_is_replaced_by_another_of_its_module_and_a_part_by_its_default() -> None:
+    recipe = recipes.get("cardiac-lv")
+    changed = override(recipe, "training.loss=soft_dice")
+    assert changed.training.loss == call(losses.soft_dice)
+    assert decode(encode(changed)) == changed
+    assert override(recipe, "augmentation=null").augmentation == Augmentation()
+    with pytest.raises(BiosegError, match="no such function"):
+        override(recipe, "training.loss=_sums")

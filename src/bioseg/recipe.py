@@ -147,10 +147,11 @@ def override(recipe: R, setting: str) -> R:
     Args:
         recipe: A frozen dataclass.
         setting: ``path=value``, the path's parts joined by dots, the value as JSON or plain text:
-            ``training.batch=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``.
+            ``training.batch=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``. A function is replaced by
+            another of its module, ``training.loss=soft_dice``; a part by its default, ``augmentation=null``.
 
     Raises:
-        BiosegError: There is no such value, or it is not a number, text, truth value or tuple of these.
+        BiosegError: There is no such value, or it is of another kind.
     """
     path, equals, text = setting.partition("=")
     if not equals:
@@ -189,11 +190,23 @@ def _checked(old: Any, value: Any, setting: str) -> Any:
     """``value`` in the kind of ``old``, or a refusal."""
     if old is None:
         return value
+    if isinstance(old, Call) and isinstance(value, str):
+        module = old.function.__module__
+        names = [name for name, thing in vars(importlib.import_module(module)).items() if _belongs(thing, module)]
+        if value not in names:
+            raise BiosegError(f"--set {setting}: there is no such function; there are: {', '.join(sorted(names))}")
+        return Call(_resolve(f"{module}:{value}"))
+    if value is None and dataclasses.is_dataclass(old) and not isinstance(old, type):
+        return type(old)()
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(old, int | float | str | tuple) and (type(value) is type(old) or value is None):
         return value
     raise BiosegError(f"--set {setting}: the value now is {old!r}; give another of that kind")
+
+
+def _belongs(thing: Any, module: str) -> bool:
+    return callable(thing) and getattr(thing, "__module__", "") == module and not thing.__name__.startswith("_")
 
 
 def _name(thing: Any) -> str:

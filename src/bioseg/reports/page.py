@@ -223,6 +223,7 @@ def origins(run: Run) -> list[tuple[str, str]]:
         "Command": record.get("command"),
         "Started": record.get("started"),
         "Training time": f"{run.minutes:.1f} minutes" if run.minutes else None,
+        "Prediction": f"{ms:.0f} ms a picture, median" if (ms := run.summary.get("prediction_ms")) else None,
         "Machine": ", ".join(filter(None, (record.get("device"), _count(record.get("threads"), "threads")))),
         "Seed": record.get("seed"),
         "Recipe fingerprint": record.get("fingerprint"),
@@ -257,6 +258,7 @@ def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         "Test part, Dice": [_number(run.test.get("dice", {}).get("mean")) for run in runs],
         "Epochs": [", ".join(str(len(journal)) for journal in run.journals) or "–" for run in runs],
         "Minutes": [f"{run.minutes:.1f}" if run.minutes else "–" for run in runs],
+        "Prediction, ms a picture": [_number(run.summary.get("prediction_ms")) for run in runs],
         "Fingerprint": [str(run.record.get("fingerprint", "–")) for run in runs],
     }
     return [(term, texts) for term, texts in lines.items() if set(texts) != {"–"}]

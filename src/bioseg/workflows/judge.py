@@ -1,6 +1,7 @@
 """Score a model on cases: ``scores.csv``, ``summary.json`` and figures, in a folder."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Look:
         truth: [rows, cols].
         found: What the model says.
         spacing_mm: Of that grid; None if unknown.
+        seconds: From the read picture to the finished prediction.
     """
 
     case: Case
@@ -38,6 +40,7 @@ class Look:
     truth: Mask
     found: Prediction
     spacing_mm: tuple[float, float] | None
+    seconds: float
 
 
 def look(predictor: Predictor, case: Case) -> Look:
@@ -48,14 +51,18 @@ def look(predictor: Predictor, case: Case) -> Look:
     """
     how = predictor.recipe.preparation
     stored = reading.read_picture(case)
+    started = time.perf_counter()
     if predictor.recipe.judged_on == "prepared":
         picture, placement = prepare.prepare_picture(stored, how)
-        truth = targets.draw(case, placement, how)[0]
         found = finish(predictor.outputs_prepared(picture), predictor.recipe.postprocess)
+        seconds = time.perf_counter() - started
+        truth = targets.draw(case, placement, how)[0]
         shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
-        return Look(case, shown, truth, found, None)
+        return Look(case, shown, truth, found, None, seconds)
+    found = predictor.predict(stored)
+    seconds = time.perf_counter() - started
     truth = reading.read_mask(case, stored.pixels.shape[:2])
-    return Look(case, prepare.to_unit(stored, how), truth, predictor.predict(stored), stored.spacing_mm)
+    return Look(case, prepare.to_unit(stored, how), truth, found, stored.spacing_mm, seconds)
 
 
 def judge(
@@ -79,17 +86,19 @@ def judge(
     Raises:
         BiosegError: None of the cases could be judged.
     """
-    rows, problems = [], []
+    rows, problems, seconds = [], [], []
     for done, case in enumerate(cases, 1):
         try:
-            rows.append(_row(look(predictor_of(case), case), predictor_of(case)))
+            seen = look(predictor_of(case), case)
+            rows.append(_row(seen, predictor_of(case)))
+            seconds.append(seen.seconds)
         except BiosegError as fault:
             problems.append(Problem(case.picture, str(fault)))
         progress(done, len(cases))
     if not rows:
         raise BiosegError(f"{out}: none of {len(cases)} cases could be judged; the first: {problems[0].reason}")
     summary.write_csv(rows, out / "scores.csv")
-    result = summary.summarise(rows)
+    result = summary.summarise(rows) | {"prediction_ms": 1000 * float(np.median(seconds))}
     files.write_json(out / "summary.json", result)
     _draw(rows, {case.id: case for case in cases}, predictor_of, out / "figures")
     return result, problems
