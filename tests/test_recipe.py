@@ -74,3 +74,11 @@ def test_a_function_is_replaced_by_another_of_its_module_and_a_part_by_its_defau
     assert override(recipe, "augmentation=null").augmentation == Augmentation()
     with pytest.raises(BiosegError, match="no such function"):
         override(recipe, "training.loss=_sums")
+
+
+def test_a_setting_at_its_default_is_not_in_the_fingerprint() -> None:
+    recipe = recipes.get("nuclei-reference")
+    sparse = json.dumps(encode(recipe, sparse=True))
+    assert "distractors" not in sparse and "distractors" in json.dumps(encode(recipe))
+    assert decode(json.loads(sparse)) == recipe
+    assert fingerprint(override(recipe, "augmentation.distractors=1")) != fingerprint(recipe)

@@ -101,15 +101,25 @@ class SegmentationRecipe:
 R = TypeVar("R")
 
 
-def encode(value: Any) -> Any:
-    """A recipe, or a part of one, as JSON values: functions become ``module:name``, arguments are spelled out."""
+def encode(value: Any, *, sparse: bool = False) -> Any:
+    """A recipe, or a part of one, as JSON values: functions become ``module:name``, arguments are spelled out.
+
+    Args:
+        value: What to encode.
+        sparse: Leave out what has its default.
+    """
     if isinstance(value, Call):
-        return {"$call": _name(value.function), **{key: encode(argument) for key, argument in value.arguments}}
+        arguments = {key: encode(argument, sparse=sparse) for key, argument in value.arguments}
+        return {"$call": _name(value.function), **arguments}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: encode(getattr(value, field.name), sparse=sparse)
+            for field in dataclasses.fields(value)
+            if not sparse or getattr(value, field.name) != field.default
+        }
         return {"$type": _name(type(value)), **fields}
     if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
+        return [encode(item, sparse=sparse) for item in value]
     if callable(value):
         return {"$function": _name(value)}
     return value
@@ -136,8 +146,11 @@ def decode(value: Any) -> Any:
 
 
 def fingerprint(recipe: SegmentationRecipe) -> str:
-    """Twelve hexadecimal digits that change whenever anything in the recipe does."""
-    text = json.dumps(encode(recipe), sort_keys=True)
+    """Twelve hexadecimal digits that change whenever anything in the recipe does.
+
+    A setting that a later version adds changes them only where it is used.
+    """
+    text = json.dumps(encode(recipe, sparse=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -18,6 +18,7 @@ from bioseg.workflows.train import Order, train
 PHANTOMS = {
     "auto": phantom_layouts.write_images_masks,
     "cardiac-lv": phantom_layouts.write_sunnybrook,
+    "cxr-lungs": phantom_layouts.write_montgomery,
     "cardiac-lv-reference": phantom_layouts.write_cardiac_lv,
     "ct-lungs": phantom_layouts.write_ct_lungs,
     "ct-lungs-reference": phantom_layouts.write_ct_lungs,

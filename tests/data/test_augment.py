@@ -53,7 +53,7 @@ def changed(how: Augmentation, pictures: Tensor, masks: Tensor | None = None, se
 
 
 def test_all_parameters_are_covered_here():
-    covered = {*GEOMETRY, *INTENSITY, *CHANCES.values(), "fill"}
+    covered = {*GEOMETRY, *INTENSITY, *CHANCES.values(), "fill", "distractors"}
     assert covered == {field.name for field in fields(Augmentation)}
 
 
@@ -270,3 +270,30 @@ def test_refuses_what_cannot_be_drawn(wrong):
     with pytest.raises(BiosegError) as caught:
         Augmentation(**wrong)
     assert f"augmentation.{name}: {value!r}" in str(caught.value)
+
+
+class TestDistractors:
+    def test_they_lie_outside_the_mask_and_spare_the_inside(self):
+        pictures = torch.full((16, 1, 48, 48), 0.5)
+        masks = torch.zeros(16, 1, 48, 48)
+        masks[:, :, 12:36, 20:30] = 1
+        seen, after = changed(Augmentation(distractors=3), pictures, masks)
+        assert torch.equal(after, masks)
+        assert torch.equal(seen[masks > 0], pictures[masks > 0])
+        touched = (seen != pictures).flatten(1).any(1)
+        assert 10 <= touched.sum() <= 16  # each of three is there by one half, so an eighth of the pictures has none
+        assert 0 <= seen.min() < 0.3 and 0.7 < seen.max() <= 1
+
+    def test_what_else_is_drawn_does_not_change(self):
+        how = Augmentation(rotation_deg=20, noise=0.1, noise_chance=1.0)
+        ours, other = (draw(one, np.random.default_rng(0), 4, (32, 32)) for one in (how, replace(how, distractors=2)))
+        assert np.array_equal(ours.affine, other.affine) and ours.seed == other.seed
+        assert ours.blobs is None and other.blobs.shape == (4, 2, 7)
+
+
+def test_a_mirrored_fill_continues_the_picture():
+    """Stripes shifted by a whole period of their mirror image stay stripes to the edge; zeros would not."""
+    pictures = smooth()
+    for fill, least in (("zero", 0.0), ("mirror", 1e-4)):
+        seen, _ = changed(Augmentation(shift=0.3, fill=fill), pictures + 0.2)
+        assert (seen[:, 0].amin((1, 2)) > least).all() == (fill == "mirror")

@@ -47,6 +47,8 @@ class Augmentation:
         bias_chance: See ``gamma_chance``.
         convolution_chance: Of being mixed with a randomly filtered copy.
         inversion_chance: Of x becoming 1 − x.
+        distractors: At most so many soft ellipses of one grey are laid over what is outside the mask, so that "dark" or
+            "round" alone does not come to mean "inside".
     """
 
     rotation_deg: float = 0.0
@@ -70,6 +72,7 @@ class Augmentation:
     bias_chance: float = 0.4
     convolution_chance: float = 0.0
     inversion_chance: float = 0.0
+    distractors: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -96,12 +99,14 @@ class Turn:
         fill: As in :class:`Augmentation`.
         steps: (function, parameters [N, …]) in the order they are applied; a picture that is spared has neutral ones.
         seed: For the noise of pixels.
+        blobs: [N, K, 7], an ellipse each: centre (row, col) and half axes in halves of a side, angle, grey, opacity.
     """
 
     affine: Numbers | None
     fill: Fill
     steps: tuple[tuple[Step, Numbers], ...]
     seed: int
+    blobs: Numbers | None = None
 
 
 def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Turn:
@@ -137,7 +142,9 @@ def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[i
         steps.append((_bias_field, spared(field, how.bias_chance)))
     if how.noise:
         steps.append((_noise, spared(rng.uniform(0, how.noise, count).astype(np.float32), how.noise_chance)))
-    return Turn(affine, how.fill, tuple(steps), int(rng.integers(2**31)) if steps else 0)
+    seed = int(rng.integers(2**31)) if steps else 0
+    blobs = _draw_blobs(rng, count, how.distractors) if how.distractors else None
+    return Turn(affine, how.fill, tuple(steps), seed, blobs)
 
 
 def apply(pictures: Tensor, masks: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
@@ -154,6 +161,8 @@ def apply(pictures: Tensor, masks: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
     if turn.affine is not None:
         moved = _move(torch.cat([pictures, masks], dim=1), turn.affine, turn.fill)
         pictures, masks = moved[:, : pictures.shape[1]], (moved[:, pictures.shape[1] :] > 0.5).to(masks.dtype)
+    if turn.blobs is not None:
+        pictures = _lay_blobs(pictures, masks, torch.from_numpy(turn.blobs).to(pictures.device))
     for step, parameters in turn.steps:
         pictures = step(pictures, torch.from_numpy(parameters).to(pictures.device), turn.seed)
     return (pictures.clamp(0, 1) if turn.steps else pictures), masks
@@ -180,6 +189,32 @@ def _draw_affine(how: Augmentation, rng: np.random.Generator, count: int, shape:
     turn[:, 0, 1] *= rows / cols
     turn[:, 1, 0] *= cols / rows
     return np.concatenate([turn, shift[:, :, None]], axis=2).astype(np.float32)
+
+
+def _draw_blobs(rng: np.random.Generator, count: int, most: int) -> Numbers:
+    """Centres anywhere, half axes from .06 to .41 of half a side; each of the ``most`` is there with a chance of one half."""
+    size = (count, most)
+    parts = (
+        rng.uniform(-1, 1, size), rng.uniform(-1, 1, size), rng.uniform(0.06, 0.41, size), rng.uniform(0.06, 0.41, size),
+        rng.uniform(0, np.pi, size), rng.random(size), rng.uniform(0.5, 1, size) * (rng.random(size) < 0.5),
+    )  # fmt: skip
+    return np.stack(parts, axis=-1).astype(np.float32)
+
+
+def _lay_blobs(pictures: Tensor, masks: Tensor, blobs: Tensor) -> Tensor:
+    """Ellipses with soft edges over the outside of the first mask."""
+    rows, cols = pictures.shape[2:]
+    y = torch.linspace(-1, 1, rows, device=pictures.device)[:, None]
+    x = torch.linspace(-1, 1, cols, device=pictures.device)
+    outside = 1 - masks[:, :1]
+    for blob in blobs.unbind(1):
+        top, left, tall, wide, angle, grey, opacity = (_each(part) for part in blob.unbind(1))
+        down, across = y - top, x - left
+        along = (down * angle.cos() + across * angle.sin()) / tall
+        beside = (across * angle.cos() - down * angle.sin()) / wide
+        cover = ((1 - (along**2 + beside**2).sqrt()) * 6).sigmoid() * opacity * outside
+        pictures = torch.lerp(pictures, grey.expand_as(pictures), cover.expand_as(pictures))
+    return pictures
 
 
 def _move(batch: Tensor, affine: Numbers, fill: str) -> Tensor:

@@ -1,0 +1,40 @@
+"""Lungs in chest X-rays of any hospital, learned from one: strong changes of intensity, distractors, random filters."""
+
+from bioseg.data import montgomery, prepare, splits
+from bioseg.data.augment import Augmentation, strong_intensity
+from bioseg.data.prepare import Preparation
+from bioseg.inference.postprocess import Postprocess
+from bioseg.models import pretrained_unet
+from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.training import losses, optimisers, schedules
+from bioseg.types import call
+
+RECIPE = SegmentationRecipe(
+    name="cxr-lungs",
+    task="lungs in frontal chest X-rays",
+    purpose="holds on hospitals it has not seen; learned from one",
+    list_cases=call(montgomery.list_cases),
+    split=call(splits.random, test=0.2, seed=999, validation=0.1),
+    fold=call(splits.grouped_k_fold, seed=0),
+    preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.percentile_window, low=1.0, high=99.0),)),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    training=Training(
+        loss=call(losses.cross_entropy_and_dice),
+        optimiser=call(optimisers.adamw, weight_decay=1e-4),
+        schedule=call(schedules.one_cycle),
+        rate=3e-3,
+        encoder_rate=3e-4,
+        epochs=70,
+        batch=8,
+        validation_batch=8,
+        bfloat16=True,
+    ),
+    augmentation=strong_intensity(
+        Augmentation(
+            rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.25), flip_cols=0.5,
+            convolution_chance=0.5, inversion_chance=0.15, distractors=3,
+        )
+    ),
+    postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),
+    flips=True,
+)  # fmt: skip
