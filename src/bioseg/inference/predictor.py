@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bioseg.data.prepare import prepare_picture, restore
 from bioseg.inference import device as devices
 from bioseg.inference import ensemble, shipped
 from bioseg.inference.postprocess import Prediction, finish
+from bioseg.inference.tiles import in_tiles
 from bioseg.models import weights
 from bioseg.recipe import SegmentationRecipe, decode
 from bioseg.types import BiosegError, Probability
@@ -59,8 +61,8 @@ class Predictor:
     def outputs_prepared(self, picture: NDArray[np.float32]) -> dict[str, Probability]:
         """The same of a prepared picture [channels, rows, cols], on its prepared grid."""
         batch = torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
-        how = self.recipe
-        planes = ensemble.mean_probability(self.networks, batch, flips=how.flips, turns=how.turns)[0].cpu().numpy()
+        predict = partial(ensemble.mean_probability, self.networks, flips=self.recipe.flips, turns=self.recipe.turns)
+        planes = in_tiles(predict, batch)[0].cpu().numpy()
         return dict(zip(self.recipe.preparation.truth, planes, strict=True))
 
     def predict(self, stored: Stored) -> Prediction:
