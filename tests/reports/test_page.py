@@ -248,3 +248,15 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     other = [Row(f"x{row.case}", row.patient, "", row.scores) for row in rows]
     write_csv(other, second / "scores.csv")
     assert "share no case" in read(write_report([first, second], tmp_path / "both.html")).text
+
+
+def test_the_headline_names_the_test_part(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "test", ignore_errors=True)
+    assert "chose nothing" not in read(write_report([copy])).text
+    summary = json.loads((run / "summary.json").read_text()) | {"cases": 5}
+    summary["dice"]["mean"] = 0.7654
+    (copy / "test").mkdir()
+    (copy / "test" / "summary.json").write_text(json.dumps(summary))
+    assert "On 5 test pictures, which chose nothing, the average is 0.765." in read(write_report([copy])).text

@@ -102,6 +102,12 @@ def headline(run: Run) -> list[str]:
         f"Half of the pictures reach {dice['median']:.3f} or more, one in twenty falls below {dice['p5']:.3f}, "
         f"the worst has {dice['worst']:.3f}."
     )
+    test = run.test.get("dice", {})
+    if test.get("mean") is not None:
+        words.append(
+            f"These pictures also chose the epoch kept. On {run.test['cases']} test pictures, which chose nothing, the "
+            f"average is {test['mean']:.3f}."
+        )
     if dice["undefined"]:
         words.append(
             f"{dice['undefined']} more have nothing to outline and nothing outlined: right, but without a Dice."
