@@ -47,7 +47,7 @@ class PretrainedUNet(nn.Module):
 
 def pretrained_unet(
     encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True, outputs: int = 1,
-    whole: bool = False,
+    whole: bool = False, momentum: float = 0.01,
 ) -> PretrainedUNet:  # fmt: skip
     """Build one.
 
@@ -56,6 +56,8 @@ def pretrained_unet(
         widths: Channels of the five decoder levels.
         imagenet: Start the encoder from its ImageNet weights.
         outputs: Planes that are drawn pixel by pixel.
+        momentum: Share of a batch in the encoder's running statistics. At ImageNet's .01 they lag behind for hundreds of
+            steps; .1 suits trainings of a few hundred.
         whole: Add a last plane, the same everywhere: one logit of the whole picture, from the encoder's mean.
 
     Raises:
@@ -64,6 +66,9 @@ def pretrained_unet(
     network = EfficientNet(encoder)
     if imagenet:
         load_imagenet(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
     return PretrainedUNet(network, widths, outputs, whole)
 
 

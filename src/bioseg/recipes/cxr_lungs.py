@@ -17,7 +17,7 @@ RECIPE = SegmentationRecipe(
     split=call(splits.random, test=0.2, seed=999, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.percentile_window, low=1.0, high=99.0),)),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, momentum=0.1),
     training=Training(
         loss=call(losses.cross_entropy_and_dice),
         optimiser=call(optimisers.adamw, weight_decay=1e-4),
