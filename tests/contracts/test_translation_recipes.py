@@ -69,7 +69,7 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
 
     record = json.loads((out / "record.json").read_text())
     recipe = decode(record["recipe"])
-    assert recipe == get(name) if not SMALL else fingerprint(recipe) == record["fingerprint"]
+    assert fingerprint(recipe) == record["fingerprint"]
     for side in ("source", "target"):
         assert not set(record["parts"][side]["train"]) & set(record["parts"][side]["watched"])
     assert len(record["parts"]["source"]["train"]) == 2 and len(record["parts"]["source"]["watched"]) == 5
