@@ -11,6 +11,7 @@ from bioseg.types import BiosegError, Problem
 
 if TYPE_CHECKING:
     from bioseg.screen import Screen
+    from bioseg.workflows.train_translator import Order as TranslatorOrder
 
 app = typer.Typer(
     name="bioseg",
@@ -27,6 +28,10 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of pictures and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+First = Annotated[
+    Path | None,
+    typer.Option("--translate", help="Translate the pictures first, by this run of a CycleGAN, to its target."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 
@@ -45,34 +50,41 @@ def recipes(as_json: Json = False) -> None:
 @app.command(
     epilog="Examples: `bioseg train auto --data pictures --out runs/mine` · "
     "`bioseg train nuclei-reference --data stage1_train --out runs/nuclei --set training.epochs=10` · "
+    "`bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/cyclegan` · "
     "`bioseg train auto --data pictures --out runs/mine --resume`"
 )
 def train(
     recipe: Annotated[str, typer.Argument(help="A name from `bioseg recipes`; `auto` fits any folder.")],
     data: Data,
     out: Out,
+    target: Annotated[
+        Path | None, typer.Option("--target", help="For translators: folder of pictures to look like; no masks needed.")
+    ] = None,
     folds: Annotated[int, typer.Option(help="Cross-validate with so many folds, patients kept apart.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that lies in --out.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Train a recipe on a folder, judge it on what was held out, and write a report."""
+    """Train a recipe on a folder, judge it on what was held out, and write a report; or a translator on two folders."""
     from bioseg import recipes as known
+    from bioseg.recipe import TranslationRecipe
     from bioseg.workflows import train as work
+    from bioseg.workflows import train_translator as translators
 
     if folds == 1 or folds < 0:
         raise BiosegError(f"--folds {folds}: give 2 or more, or leave it out for one split")
-    more = [f"training.epochs={epochs}"] if epochs is not None else []
+    asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
+    how, command = known.get(recipe), " ".join(["bioseg", *sys.argv[1:]])
+    if isinstance(how, TranslationRecipe):
+        if target is None or folds:
+            raise BiosegError(f"{recipe}: makes a translator; give --target, the folder to look like, and no --folds")
+        _train_translator(translators.Order(how, data, target, out, asked, resume, device, command))
+        return
+    if target:
+        raise BiosegError(f"--target {target}: {recipe} makes a segmenter, which has none; leave it out")
     order = work.Order(
-        recipe=known.get(recipe),
-        data=data,
-        out=out,
-        folds=folds,
-        settings=(*(settings or []), *more),
-        resume=resume,
-        device=device,
-        command=" ".join(["bioseg", *sys.argv[1:]]),
+        recipe=how, data=data, out=out, folds=folds, settings=asked, resume=resume, device=device, command=command
     )
     with _screen() as screen:
         outcome = work.train(order, tell=screen.tell, say=screen.say)
@@ -88,6 +100,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder, or a name from `bioseg models`.")],
     data: Data,
     out: Out,
+    translator: First = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -95,7 +108,7 @@ def evaluate(
     from bioseg.workflows.evaluate import evaluate as work
 
     with _screen() as screen:
-        summary, problems = work(model, data, out, device=device, tell=screen.tell)
+        summary, problems = work(model, data, out, translator=translator, device=device, tell=screen.tell)
     if as_json:
         _print_json(summary)
     else:
@@ -110,14 +123,18 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Out,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    translator: First = None,
     device: Device = "auto",
 ) -> None:
     """Outline pictures: a 0/255 mask a picture, in its own size, and measurements.csv."""
     from bioseg.inference.predictor import Predictor
+    from bioseg.inference.translator import Translator
     from bioseg.workflows import predict as work
 
     pictures = work.find_pictures(paths)
     predictor = Predictor.open(model, device)
+    if translator:
+        predictor.before = Translator.open(translator, device).translate
     with _screen() as screen:
         count, problems = work.predict(
             predictor,
@@ -127,6 +144,39 @@ def predict(
             progress=lambda d, n: screen.tell("outlining", d, n, ""),
         )
     screen.say(f"{count} of {len(pictures)} pictures outlined in {out}")
+    _finish(screen, problems)
+
+
+@app.command(epilog="Example: `bioseg translate runs/cyclegan jsrt-pictures --out as-montgomery --figure sheet.png`")
+def translate(
+    model: Annotated[Path, typer.Argument(help="A run folder of a CycleGAN.")],
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    out: Out,
+    backwards: Annotated[
+        bool, typer.Option("--backwards", help="From the look of the target to the source's.")
+    ] = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG to write of the first five: as they are, translated, reconstructed.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Give pictures the look of another source: an 8-bit grey PNG a picture, in its own size."""
+    from bioseg.inference.translator import Translator
+    from bioseg.workflows.predict import find_pictures
+    from bioseg.workflows.translate import translate as work
+
+    pictures = find_pictures(paths)
+    opened = Translator.open(model, device)
+    with _screen() as screen:
+        count, problems = work(
+            opened,
+            pictures,
+            out,
+            backwards=backwards,
+            figure=figure,
+            progress=lambda d, n: screen.tell("translating", d, n, ""),
+        )
+    screen.say(f"{count} of {len(pictures)} pictures translated in {out}")
     _finish(screen, problems)
 
 
@@ -255,6 +305,15 @@ def main() -> None:
     except KeyboardInterrupt:
         _screen().complain("stopped; what was finished is kept (train goes on with --resume)")
         sys.exit(130)
+
+
+def _train_translator(order: "TranslatorOrder") -> None:
+    from bioseg.workflows.train_translator import train_translator
+
+    with _screen() as screen:
+        problems = train_translator(order, tell=screen.tell, say=screen.say)
+    screen.say(f"model    {order.out}\nfigures  {order.out / 'figures'}")
+    _finish(screen, problems)
 
 
 def _screen() -> "Screen":

@@ -98,6 +98,72 @@ class SegmentationRecipe:
     adapt: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
 
 
+@dataclass(frozen=True)
+class AdversarialTraining:
+    """How two generators and two discriminators are fitted against each other (Zhu et al. 2017).
+
+    Attributes:
+        optimiser: (parameter groups) → optimiser.
+        schedule: (:class:`bioseg.training.schedules.Moment`) → factor on the rate.
+        rate: Learning rate of all four that ``schedule`` scales.
+        epochs: So many; the last one's weights are kept.
+        batch: Pictures of each side a step.
+        identity: Weight of leaving alone what looks right already; the adversarial loss has 1.
+        cycle: Weight of coming back to the picture, for each direction.
+        pool: So many generated pictures are kept to be shown to a discriminator again; 0: none.
+        keep_every: Keep the generators of every n-th epoch too; 0: of none.
+        seed: Of weights, order and pool.
+    """
+
+    optimiser: Call[Any]
+    schedule: Call[float]
+    rate: float = 2e-4
+    epochs: int = 200
+    batch: int = 1
+    identity: float = 5.0
+    cycle: float = 10.0
+    pool: int = 50
+    keep_every: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TranslationRecipe:
+    """How to make pictures of one source look like those of another, the target, and back, from unpaired pictures.
+
+    Attributes:
+        name: What ``bioseg train`` is told.
+        task: What is turned into what.
+        purpose: One line: for whom, or what it reproduces.
+        list_cases: (folder) → cases sorted by id, with masks or without; used on both folders.
+        split_source: (cases) → :class:`bioseg.data.splits.Split`; what is not for training is only looked at.
+        split_target: The same for the target's.
+        preparation: From the file's pixels to [0, 1]; one channel.
+        generator: () → module, [N, 1, rows, cols] in [−1, 1] → the same.
+        discriminator: () → module, [N, 1, rows, cols] in [−1, 1] → scores of any shape, 1 for real and 0 for made.
+        training: How they are fitted.
+    """
+
+    name: str
+    task: str
+    purpose: str
+    list_cases: "Call[list[Case]]"
+    split_source: "Call[Split]"
+    split_target: "Call[Split]"
+    preparation: Preparation
+    generator: "Call[nn.Module]"
+    discriminator: "Call[nn.Module]"
+    training: AdversarialTraining
+
+    def __post_init__(self) -> None:
+        """Refuse what the networks cannot take."""
+        if self.preparation.channels != 1:
+            raise BiosegError(
+                f"preparation.channels: {self.preparation.channels}; translation knows grey pictures only: 1"
+            )
+
+
+Recipe = SegmentationRecipe | TranslationRecipe
 R = TypeVar("R")
 
 
@@ -145,7 +211,7 @@ def decode(value: Any) -> Any:
     return rest
 
 
-def fingerprint(recipe: SegmentationRecipe) -> str:
+def fingerprint(recipe: Recipe) -> str:
     """Twelve hexadecimal digits that change whenever anything in the recipe does.
 
     A setting that a later version adds changes them only where it is used.
@@ -238,7 +304,7 @@ def _resolve(name: str) -> Any:
         ) from None
 
 
-def read_cases(recipe: SegmentationRecipe, folder: "Path") -> list[Case]:
+def read_cases(recipe: Recipe, folder: "Path") -> list[Case]:
     """The recipe's cases in ``folder``.
 
     Raises:

@@ -11,7 +11,7 @@ from bioseg import recipes
 from bioseg.data import cases as reading
 from bioseg.data import phantom_layouts
 from bioseg.inference.predictor import Predictor
-from bioseg.recipe import decode, encode, fingerprint
+from bioseg.recipe import SegmentationRecipe, decode, encode, fingerprint
 from bioseg.types import Call
 from bioseg.workflows.train import Order, train
 
@@ -31,7 +31,8 @@ SMALL = ("preparation.size_px=[64,64]", "training.epochs=2", "training.batch=4",
 
 
 def test_every_recipe_has_a_phantom() -> None:
-    assert set(PHANTOMS) == set(recipes.names())
+    segmenters = {name for name in recipes.names() if isinstance(recipes.get(name), SegmentationRecipe)}
+    assert set(PHANTOMS) == segmenters
 
 
 @pytest.mark.parametrize("name", PHANTOMS)

@@ -31,6 +31,12 @@ def test_a_loss_falls_towards_the_truth_and_pulls_every_pixel(loss: Callable[...
     assert abs(float(right)) < 1e-4
 
 
+def test_least_squares_by_hand() -> None:
+    scores = torch.tensor([[0.0, 0.5], [1.0, 2.0]])
+    assert losses.least_squares(scores, real=True).item() == pytest.approx((1 + 0.25 + 0 + 1) / 4)
+    assert losses.least_squares(scores, real=False).item() == pytest.approx((0 + 0.25 + 1 + 4) / 4)
+
+
 def test_by_hand() -> None:
     # p = 1/2 on four pixels, two of them true: Σpt = 1, Σp = 2, Σt = 2.
     logits, truth = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])

@@ -81,6 +81,27 @@ def list_cases(folder: Path) -> list[Case]:
     return list(account.cases)
 
 
+def list_pictures(folder: Path) -> list[Case]:
+    """Every picture of any folder, whether it has a mask or not, sorted by id.
+
+    Raises:
+        BiosegError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise BiosegError(f"{folder}: no such folder")
+    for _, module in KNOWN:
+        try:
+            cases: list[Case] = module.list_cases(folder)
+        except BiosegError:
+            continue
+        if cases:
+            return sorted(cases, key=lambda case: case.id)
+    account = _by_names(folder)
+    pictures = [*(case.picture for case in account.cases), *account.without_mask]
+    names = sorted((path.relative_to(folder).as_posix(), path) for path in pictures)  # the same, whether masked or not
+    return [Case(name, name, path, source=folder.name) for name, path in names]
+
+
 def pair(folder: Path) -> Account:
     """Find pictures and their masks by names alone; no file is decoded.
 

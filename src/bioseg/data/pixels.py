@@ -140,6 +140,11 @@ def write_mask(path: Path, mask: Mask) -> None:
     _write_png(path, mask.astype(np.uint8) * np.uint8(255))
 
 
+def write_bytes(path: Path, values: Array) -> None:
+    """Write uint8 [rows, cols] as a grey PNG, whole or not at all."""
+    _write_png(path, values)
+
+
 def write_labels(path: Path, labels: Labels) -> None:
     """Write 0 outside and one number an object as a 16-bit PNG, whole or not at all.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import exposure
 
@@ -106,6 +107,11 @@ class Preparation:
             value = getattr(self, name)
             if value is not None and (len(value) != 2 or min(value) < 1):
                 raise BiosegError(f"preparation.{name}: {value!r}; give (rows, cols), 1 or more each")
+
+
+def to_bytes(values: Picture) -> NDArray[np.uint8]:
+    """[0, 1] as 0 to 255, of any shape; what lies outside is clipped."""
+    return np.asarray(np.rint(np.clip(values, 0, 1) * np.float32(255)), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A trained model as its user sees it: a picture in, a mask on the picture's own grid out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import nn
 
 from bioseg import files
 from bioseg.data.pixels import Stored
-from bioseg.data.prepare import prepare_picture, restore
+from bioseg.data.prepare import Placement, prepare_picture, restore
 from bioseg.inference import device as devices
 from bioseg.inference import ensemble, shipped
 from bioseg.inference.postprocess import Prediction, finish
@@ -27,11 +27,18 @@ CHOSEN = "chosen.json"
 
 
 class Predictor:
-    """One or several networks of one recipe; several are an ensemble."""
+    """One or several networks of one recipe; several are an ensemble.
+
+    Attributes:
+        recipe: How pictures are prepared and what follows the networks.
+        device: Where it computes.
+        before: What is done to a picture first, for example :meth:`bioseg.inference.translator.Translator.translate`.
+    """
 
     def __init__(self, networks: Sequence[nn.Module], recipe: SegmentationRecipe, device: torch.device) -> None:
         """Move ``networks`` to ``device`` and switch them to evaluation."""
         self.recipe, self.device = recipe, device
+        self.before: Callable[[Stored], Stored] = lambda stored: stored
         self.networks = [devices.place(network, device).eval() for network in networks]
 
     @classmethod
@@ -44,6 +51,10 @@ class Predictor:
         model = shipped.find(model)
         record = read_record(model)
         recipe = decode(record["recipe"])
+        if not isinstance(recipe, SegmentationRecipe):
+            raise BiosegError(
+                f"{model}: is no segmenter; a translator is used by `bioseg translate` or with --translate"
+            )
         if (model / CHOSEN).exists():
             recipe = replace(recipe, postprocess=decode(files.read_json(model / CHOSEN, "train again")))
         if "weights_sha256" in record:
@@ -55,8 +66,12 @@ class Predictor:
 
     def outputs(self, stored: Stored) -> dict[str, Probability]:
         """The network's outputs on the picture's own grid, [rows, cols] in [0, 1] each, by their names."""
-        picture, placement = prepare_picture(stored, self.recipe.preparation)
+        picture, placement = self.prepare(stored)
         return {name: restore(plane, placement) for name, plane in self.outputs_prepared(picture).items()}
+
+    def prepare(self, stored: Stored) -> tuple[NDArray[np.float32], Placement]:
+        """What the networks are given, [channels, rows, cols] in [0, 1], and where it lies in the picture."""
+        return prepare_picture(self.before(stored), self.recipe.preparation)
 
     def outputs_prepared(self, picture: NDArray[np.float32]) -> dict[str, Probability]:
         """The same of a prepared picture [channels, rows, cols], on its prepared grid."""

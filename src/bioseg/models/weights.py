@@ -3,10 +3,15 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import nn
 
 from bioseg.types import BiosegError
+
+
+def dump(network: nn.Module) -> bytes:
+    """The weights of a network as the content of a safetensors file."""
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
 
 
 def load_into(network: nn.Module, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""One small module a recipe, each holding ``RECIPE``; a recipe's name is its module's, with hyphens."""
+"""One small module a recipe, each holding ``RECIPE``; a recipe's name is its module's, with hyphens.
+
+Most make a segmenter; those of the CycleGAN make a translator, which :func:`get` tells by their type.
+"""
 
 import importlib
 import pkgutil
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 from bioseg.types import BiosegError
 
 if TYPE_CHECKING:
-    from bioseg.recipe import SegmentationRecipe
+    from bioseg.recipe import Recipe
 
 
 def names() -> list[str]:
@@ -15,7 +18,7 @@ def names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def get(name: str) -> "SegmentationRecipe":
+def get(name: str) -> "Recipe":
     """The recipe called ``name``.
 
     Raises:
@@ -23,5 +26,5 @@ def get(name: str) -> "SegmentationRecipe":
     """
     if name not in names():
         raise BiosegError(f"{name}: no such recipe; there are: {', '.join(names())}")
-    recipe: SegmentationRecipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
+    recipe: Recipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
     return recipe

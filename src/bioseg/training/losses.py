@@ -47,6 +47,16 @@ def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: flo
     return (binary_cross_entropy(logits, truth) + soft_iou(logits, truth, smoothing=smoothing)) / 2
 
 
+def least_squares(scores: Tensor, *, real: bool) -> Tensor:
+    """Mean squared distance of a discriminator's scores from 1 (real) or 0 (made), as in Mao et al. 2017.
+
+    Args:
+        scores: Of any shape.
+        real: What they should say.
+    """
+    return (scores.float() - float(real)).square().mean()
+
+
 def _dice(logits: Tensor, truth: Tensor, smoothing: float) -> Tensor:
     probability = logits.float().sigmoid()
     overlap, areas = _sums(probability * truth), _sums(probability) + _sums(truth)

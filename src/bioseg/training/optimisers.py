@@ -6,9 +6,11 @@ from typing import Any
 import torch
 
 
-def adam(groups: Iterable[dict[str, Any]], *, epsilon: float = 1e-7) -> torch.optim.Optimizer:
+def adam(
+    groups: Iterable[dict[str, Any]], *, epsilon: float = 1e-7, beta1: float = 0.9
+) -> torch.optim.Optimizer:  # fmt: skip
     """Adam (Kingma & Ba 2015) with the ε of the Keras studies that the reference systems are."""
-    return torch.optim.Adam(groups, eps=epsilon, fused=True)
+    return torch.optim.Adam(groups, betas=(beta1, 0.999), eps=epsilon, fused=True)
 
 
 def adamw(groups: Iterable[dict[str, Any]], *, weight_decay: float = 1e-4) -> torch.optim.Optimizer:

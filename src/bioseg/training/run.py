@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bioseg import files
 from bioseg.inference.device import FORMAT
+from bioseg.models.weights import dump
 from bioseg.types import BiosegError
 
 Row = dict[str, Any]
@@ -53,13 +54,13 @@ class Run:
 
     @property
     def validation_losses(self) -> list[float]:
-        """One a finished epoch."""
-        return [row["validation_loss"] for row in self.history]
+        """One a finished epoch; none where a training has no such thing."""
+        return [row["validation_loss"] for row in self.history if "validation_loss" in row]
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch (from 1) of the lowest validation loss."""
-        return int(np.argmin(self.validation_losses)) + 1 if self.history else None
+        """The epoch (from 1) whose weights ``best.safetensors`` holds."""
+        return max((int(row["epoch"]) for row in self.history if row["best"]), default=None)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Put the state of the last finished epoch into both; nothing for a new run."""
@@ -81,13 +82,23 @@ class Run:
         """Chance for the order and the augmentation of one epoch."""
         return np.random.default_rng((self.seed, epoch))
 
-    def finish_epoch(self, network: nn.Module, optimiser: torch.optim.Optimizer, row: Row) -> None:
-        """Keep what the epoch brought: best weights if they are, then all that a resume needs, then the journal."""
-        best = not self.history or row["validation_loss"] < min(self.validation_losses)
+    def finish_epoch(
+        self, network: nn.Module, optimiser: torch.optim.Optimizer, row: Row, *, keep: nn.Module | None = None
+    ) -> None:
+        """Keep what the epoch brought: best weights if they are, then all that a resume needs, then the journal.
+
+        Args:
+            network: All that learns.
+            optimiser: Its state.
+            row: Numbers of the epoch. The lowest ``validation_loss`` is the best; without that, the newest epoch is.
+            keep: The part of ``network`` that is used once it is trained; None: all of it.
+        """
+        losses = self.validation_losses
+        best = not losses or "validation_loss" not in row or row["validation_loss"] < min(losses)
         self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
-        weights = save_tensors({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+        weights = dump(network)
         if best:
-            files.write(self.folder / "best.safetensors", weights)
+            files.write(self.folder / "best.safetensors", weights if keep is None else dump(keep))
         tensors, groups = _flatten(optimiser.state_dict())
         state = {"history": self.history, "groups": groups}
         _write_last(

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bioseg import recipes
 from bioseg.data import phantom_layouts
 from bioseg.inference.predictor import Predictor
+from bioseg.recipes import auto
 from bioseg.types import Problem
 from bioseg.workflows import evaluate, predict, train
 
@@ -27,7 +27,7 @@ def demo(out: Path, data: Path | None, *, tell: train.Tell, say: Callable[[str],
         say(f"1/4 using the pictures in {data}")
         run, masks = (folder.with_name(f"{folder.name}-{data.resolve().name}") for folder in (run, masks))
     say("2/4 training")
-    recipe = recipes.get("auto")
+    recipe = auto.RECIPE
     epochs = min(24, max(2, 1200 // len(recipe.list_cases(data))))  # about a minute and a half without a GPU
     order = train.Order(
         recipe,

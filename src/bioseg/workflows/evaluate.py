@@ -6,6 +6,7 @@ from typing import Any
 from bioseg import files
 from bioseg.data import folders
 from bioseg.inference.predictor import Predictor, read_record
+from bioseg.inference.translator import Translator
 from bioseg.recipe import SegmentationRecipe, read_cases
 from bioseg.reports.page import write_report
 from bioseg.types import BiosegError, Case, Problem
@@ -14,9 +15,11 @@ from bioseg.workflows.train import Tell
 
 
 def evaluate(
-    model: Path, data: Path, out: Path, *, device: str = "auto", tell: Tell
+    model: Path, data: Path, out: Path, *, translator: Path | None = None, device: str = "auto", tell: Tell
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Write ``scores.csv``, ``summary.json``, ``figures/`` and ``report.html`` for ``model`` on ``data``.
+
+    With a ``translator``, the run folder of a CycleGAN, pictures get the look of its target first.
 
     Returns:
         The summary, and the cases that could not be judged.
@@ -27,13 +30,18 @@ def evaluate(
     if out.resolve() == model.resolve():
         raise BiosegError(f"--out {out}: is the model itself, whose scores would be lost; choose another folder")
     predictor = Predictor.open(model, device)
+    if translator:
+        predictor.before = Translator.open(translator, device).translate
     cases = [case for case in _cases(predictor.recipe, data) if case.has_truth]
     if not cases:
         raise BiosegError(f"{data}: no picture with a mask; `bioseg predict` outlines pictures without")
     result, problems = judge(
         lambda case: predictor, cases, out, progress=lambda done, total: tell("judging", done, total, "")
     )
-    files.write_json(out / "record.json", {**read_record(model), "judged_on": data.resolve().name, "model": str(model)})
+    how = {"judged_on": data.resolve().name, "model": str(model)}
+    if translator:
+        how["translator"] = str(translator)
+    files.write_json(out / "record.json", {**read_record(model), **how})
     write_report([out])
     return result, problems
 

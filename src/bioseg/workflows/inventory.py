@@ -13,15 +13,17 @@ import torch
 
 from bioseg import recipes
 from bioseg.models import unet
+from bioseg.recipe import TranslationRecipe
 
 
 def describe_recipes() -> list[dict[str, Any]]:
-    """Name, task, what for and trainable parameters of every recipe."""
+    """Name, task, what for and trainable parameters of every recipe; of a translator, those of one generator."""
     rows = []
     for name in recipes.names():
         recipe = recipes.get(name)
+        build = recipe.generator if isinstance(recipe, TranslationRecipe) else recipe.network
         with torch.device("meta"):
-            network = recipe.network(**({"imagenet": False} if "imagenet" in dict(recipe.network.arguments) else {}))
+            network = build(**({"imagenet": False} if "imagenet" in dict(build.arguments) else {}))
         count = sum(parameter.numel() for parameter in network.parameters())
         rows.append({"name": name, "task": recipe.task, "purpose": recipe.purpose, "parameters": count})
     return rows

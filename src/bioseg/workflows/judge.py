@@ -53,7 +53,7 @@ def look(predictor: Predictor, case: Case) -> Look:
     stored = reading.read_picture(case)
     started = time.perf_counter()
     if predictor.recipe.judged_on == "prepared":
-        picture, placement = prepare.prepare_picture(stored, how)
+        picture, placement = predictor.prepare(stored)
         found = finish(predictor.outputs_prepared(picture), predictor.recipe.postprocess)
         seconds = time.perf_counter() - started
         truth = targets.draw(case, placement, how)[0]

@@ -66,10 +66,7 @@ def predict(
     Raises:
         BiosegError: A mask would overwrite a picture it is made from.
     """
-    names = _names(pictures)
-    clash = {path.resolve() for path in pictures} & {(out / f"{name}.png").resolve() for name in names}
-    if clash:
-        raise BiosegError(f"{min(clash)}: would be overwritten by its mask; choose another --out")
+    names = name_outputs(pictures, out)
     rows: list[dict[str, object]] = []
     objects: list[dict[str, object]] = []
     boxes: list[dict[str, object]] = []
@@ -148,8 +145,12 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, ob
     files.write(path, table.getvalue())
 
 
-def _names(pictures: Sequence[Path]) -> list[str]:
-    """One name a picture: its stem, with its folder's name in front where stems repeat, and a number at last."""
+def name_outputs(pictures: Sequence[Path], out: Path) -> list[str]:
+    """One name a picture: its stem, with its folder's name in front where stems repeat, and a number at last.
+
+    Raises:
+        BiosegError: A ``<name>.png`` in ``out`` would overwrite one of the pictures.
+    """
     stems = [path.stem for path in pictures]
     names: list[str] = []
     for path, stem in zip(pictures, stems, strict=True):
@@ -158,4 +159,7 @@ def _names(pictures: Sequence[Path]) -> list[str]:
             other == name or (other.startswith(f"{name}_") and other[len(name) + 1 :].isdigit()) for other in names
         )
         names.append(f"{name}_{same + 1}" if same else name)
+    clash = {path.resolve() for path in pictures} & {(out / f"{name}.png").resolve() for name in names}
+    if clash:
+        raise BiosegError(f"{min(clash)}: would be overwritten by what is made from it; choose another --out")
     return names

@@ -15,7 +15,9 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
         BiosegError: A folder is not a run, or a run has no scores yet.
     """
     for run in runs:
-        read_record(run)
+        record = read_record(run)
+        if "generator" in record["recipe"]:
+            raise BiosegError(f"{run}: is a translator and has no scores; look at its pictures/ and figures/")
         if not (run / "summary.json").exists():
             raise BiosegError(f"{run}: has no scores yet; finish it with `bioseg train … --resume`")
     return write_report(runs, out)

@@ -2,13 +2,8 @@
 
 import dataclasses
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +24,7 @@ from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run, claim
 from bioseg.types import BiosegError, Case, Problem
 from bioseg.workflows.judge import judge, true_boxes
+from bioseg.workflows.record import origin
 
 CHOOSE_ON, CHOOSE_BYTES = 200, 800_000_000
 """At most so many held out cases, and bytes of them, evenly spread, are enough to choose thresholds on."""
@@ -244,30 +240,6 @@ def _record(
         "parts": _ids(parts[0]) if len(parts) == 1 else {"test": [case.id for case in test]},
         "patients": len({case.patient for split in parts for case in (*split.train, *split.validation)}),
         "data": order.data.resolve().name,
-        "command": order.command,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": _describe(device),
-        "threads": torch.get_num_threads(),
         "seed": recipe.training.seed,
-        "versions": {name: metadata.version(name) for name in ("bioseg", "torch", "numpy")}
-        | {"python": platform.python_version()},
-        "git_commit": _commit(),
+        **origin(device, order.command),
     }
-
-
-def _describe(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
-
-
-def _commit() -> str | None:
-    """The commit of the source tree bioseg runs from; None for an installed package."""
-    try:
-        folder = Path(__file__).parent
-        done = subprocess.run(
-            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None

@@ -1,0 +1,157 @@
+"""The chest X-ray study's strong network: EfficientNet-B7 cut at stride 16, and a densely joined residual decoder."""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bioseg.models.blocks import conv, fit_to_multiple, transposed_conv
+from bioseg.models.efficientnet import SPECS, Block, EfficientNet, load_imagenet
+
+N = 8
+"""Width of the decoder at full size; it doubles with every halving."""
+LAST_STAGE = 4
+"""Index of the stage in whose last block the encoder ends."""
+
+
+class Encoder(nn.Module):
+    """[N, 3, rows, cols], normalised → maps inside four blocks, at strides 2, 4, 8 and 16.
+
+    The first three are the activations of the expansions of the blocks that halve the size. The study calls the fourth one
+    likewise, but its count holds the depthwise convolution of that block and its batch norm too, and Keras counts only what
+    leads to an output: so it is the activation after these, ``block5j_activation`` of the same 1344 channels in B7.
+    """
+
+    def __init__(self, whole: EfficientNet) -> None:
+        """Keep the part of ``whole`` that is used, weights and all."""
+        super().__init__()
+        blocks = [list(cast(nn.Sequential, stage)) for stage in whole.stages[: LAST_STAGE + 1]]
+        last = cast(Block, blocks[LAST_STAGE].pop())
+        firsts = [cast(Block, stage[0]) for stage in blocks[1:LAST_STAGE]]
+        self.taps = [cast(nn.Conv2d, block.filter[0]).in_channels for block in (*firsts, last)]
+        self.stem = whole.stem
+        self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in blocks)
+        self.last = nn.Sequential(last.expand, last.filter)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """The four maps, finest first, with :attr:`taps` channels."""
+        outer, *tapped, deepest = self.stages
+        x = outer(self.stem(pictures))
+        maps = []
+        for stage in tapped:
+            first, *others = cast(list[Block], list(cast(nn.Sequential, stage)))
+            maps.append(first.expand(x))
+            x = first.project(first.excite(first.filter(maps[-1])))  # it halves the size, so it has no short cut
+            for block in others:
+                x = block(x)
+        return [*maps, self.last(deepest(x))]
+
+
+class Residual(nn.Module):
+    """BN(x) + two times [3×3 convolution, batch norm] of BN(LeakyReLU(x)), a LeakyReLU between the two."""
+
+    def __init__(self, width: int) -> None:
+        """Keep ``width`` channels."""
+        super().__init__()
+        self.shortcut = _norm(width)
+        self.body = nn.Sequential(
+            _act(), _norm(width), conv(width, width), _norm(width), _act(), conv(width, width), _norm(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, width, rows, cols] → the same."""
+        change: Tensor = self.body(x)
+        kept: Tensor = self.shortcut(x)
+        return kept + change
+
+
+class Level(nn.Module):
+    """Doubles what comes from below, hands echoes of that to the levels above, and joins it with all of its own size."""
+
+    def __init__(self, below: int, beside: int, width: int, echoes: int, dropout: float = 0.0) -> None:
+        """``beside``: channels of the tap and the echoes from below; ``echoes``: levels above that get one."""
+        super().__init__()
+        self.rise = transposed_conv(below, width, 3)
+        self.echoes = nn.ModuleList(transposed_conv(width, width, 3) for _ in range(echoes))
+        self.join = nn.Sequential(nn.Dropout(dropout), conv(width + beside, width), Residual(width), _act())
+
+    def forward(self, x: Tensor, beside: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Half the size → this size, and the echoes at twice, four … times this size."""
+        x = self.rise(x)
+        echoes = [x]
+        for echo in self.echoes:
+            echoes.append(echo(echoes[-1]))
+        joined: Tensor = self.join(torch.cat([x, *beside], dim=1))
+        return joined, echoes[1:]
+
+
+class EnhancedUNet(nn.Module):
+    """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size.
+
+    Grey pictures are repeated to three channels. The study divided by 255 twice; here the encoder gets what its
+    weights expect, normalised inside.
+    """
+
+    def __init__(self, whole: EfficientNet) -> None:
+        """Put the decoder on the used part of ``whole``."""
+        super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        spec = SPECS[whole.name]
+        self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
+        self.encoder = Encoder(whole)
+        bottom = self.encoder.taps[-1]
+        self.middle = nn.Sequential(nn.MaxPool2d(2), conv(bottom, 32 * N), Residual(32 * N), Residual(32 * N), _act())
+        self.decoder = nn.ModuleList()
+        below, echoed = 32 * N, 0
+        for above, tap in zip((3, 2, 1, 0), reversed(self.encoder.taps), strict=True):
+            width = 2 * N * 2**above
+            self.decoder.append(Level(below, tap + echoed, width, above, dropout=0.0 if above > 1 else 0.1))
+            below, echoed = width, echoed + width
+        self.head = nn.Sequential(
+            transposed_conv(below, N, 3), nn.Dropout(0.1), conv(N, N), Residual(N), Residual(N), _act(), conv(N, 1, 1)
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of the pictures' size."""
+        x = fit_to_multiple(pictures, 32).expand(-1, 3, -1, -1)
+        *taps, bottom = self.encoder((x - self.mean) / self.deviation)
+        taps.append(functional.leaky_relu(bottom, 0.1))
+        x = self.middle(taps[-1])
+        waiting: list[list[Tensor]] = []  # a list a level below, its next echo first
+        for level in self.decoder:
+            beside = [echoes.pop(0) for echoes in waiting] + [taps.pop()]
+            x, echoes = level(x, beside)
+            waiting.append(echoes)
+        logits: Tensor = self.head(x)
+        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+
+
+def enhanced_unet(encoder: str = "b7", imagenet: bool = False, weights: str | None = None) -> EnhancedUNet:
+    """Lungs in chest X-rays: with B7 20,936,441 trainable parameters, 21,061,369 with the batch-norm statistics.
+
+    Args:
+        encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
+        imagenet: Start the encoder from its ImageNet weights.
+        weights: File of these, in the naming of the efficientnet-pytorch checkpoints; None: of the encoder's package, which
+            only the lite ones have.
+
+    Raises:
+        BiosegError: There is no such encoder, or its weights are wanted and not there or belong to another network.
+    """
+    whole = EfficientNet(encoder)
+    if imagenet:
+        load_imagenet(whole, Path(weights) if weights else None)
+    return EnhancedUNet(whole)
+
+
+def _norm(width: int) -> nn.BatchNorm2d:
+    """Keras' defaults: ε 1e-3, and momentum .99, which is PyTorch's .01."""
+    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+
+
+def _act() -> nn.Module:
+    return nn.LeakyReLU(0.1)
