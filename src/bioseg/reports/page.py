@@ -38,6 +38,7 @@ MEANINGS = {
     "hd95_px": ("Distance, px", "between the outlines, 95th percentile; less is better"),
     "ap": ("AP", "objects told apart: hits over hits, extras and misses, mean over IoU .50 to .95"),
     "ap50": ("AP at .5", "the same at IoU .50"),
+    "ap75": ("AP at .75", "the same at IoU .75"),
     "rsna_score": ("Box score", "of the RSNA challenge: hits over hits, extras and misses, mean over IoU .40 to .75"),
     "accuracy": ("Accuracy", "share of all pixels that is right, background too"),
 }
