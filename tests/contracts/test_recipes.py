@@ -12,7 +12,9 @@ from bioseg.data import cases as reading
 from bioseg.data import phantom_layouts
 from bioseg.inference.predictor import Predictor
 from bioseg.recipe import SegmentationRecipe, decode, encode, fingerprint
-from bioseg.types import Call
+from bioseg.training import losses
+from bioseg.training.schedules import Moment
+from bioseg.types import BiosegError, Call, Case, call
 from bioseg.workflows.train import Order, train
 
 PHANTOMS = {
@@ -22,10 +24,16 @@ PHANTOMS = {
     "cardiac-lv-reference": phantom_layouts.write_cardiac_lv,
     "ct-lungs": phantom_layouts.write_ct_lungs,
     "ct-lungs-reference": phantom_layouts.write_ct_lungs,
+    "cxr-enhanced-reference": phantom_layouts.write_montgomery,
+    "cxr-unet-reference": phantom_layouts.write_montgomery,
     "nuclei": phantom_layouts.write_nuclei,
     "nuclei-reference": phantom_layouts.write_nuclei,
     "pneumonia": phantom_layouts.write_rsna,
     "pneumonia-reference": phantom_layouts.write_rsna,
+}
+MORE = {
+    "cxr-enhanced-reference": ("split.validation=0.2", "network.encoder=lite0"),
+    "cxr-unet-reference": ("split.validation=0.2",),
 }
 SMALL = ("preparation.size_px=[64,64]", "training.epochs=2", "training.batch=4", "training.validation_batch=4")
 
@@ -40,7 +48,7 @@ def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
     PHANTOMS[name](tmp_path / "data", count=14, seed=0, size_px=64)
     said: list[str] = []
     told: list[tuple[str, int, int, str]] = []
-    order = Order(recipes.get(name), tmp_path / "data", tmp_path / "run", settings=SMALL)
+    order = Order(recipes.get(name), tmp_path / "data", tmp_path / "run", settings=(*SMALL, *MORE.get(name, ())))
     outcome = train(order, tell=lambda *what: told.append(what), say=said.append)
     assert outcome.problems == []
     assert 0 <= outcome.summary["accuracy"]["mean"] <= 1
@@ -107,3 +115,41 @@ def test_auto_fits_itself_to_what_it_sees(tmp_path: Path) -> None:
     assert seen["chest"].postprocess.keep_largest == 2
     assert seen["cells"].postprocess.keep_largest == 0
     assert {recipe.preparation.size_px for recipe in seen.values()} == {(96, 96)}
+
+
+def test_the_chest_references_are_the_page(tmp_path: Path) -> None:
+    """110 / 28 with seed 999, five shuffled folds of 88 / 22; and no single split, which the study does not have."""
+    base, strong = recipes.get("cxr-unet-reference"), recipes.get("cxr-enhanced-reference")
+    assert isinstance(base, SegmentationRecipe) and isinstance(strong, SegmentationRecipe)
+    cases = [Case(f"MCUCXR_{n:04}_0", f"{n:04}", tmp_path) for n in range(138)]
+    whole = base.split(cases)
+    assert (len(whole.train), len(whole.validation), len(whole.test)) == (110, 0, 28)
+    folds = base.fold(list(whole.train), folds=5)
+    assert [(len(fold.train), len(fold.validation)) for fold in folds] == [(88, 22)] * 5
+    assert (base.training.batch, base.training.validation_batch, base.training.epochs) == (16, 4, 80)
+    assert (strong.training.batch, strong.training.epochs, strong.training.rate) == (8, 250, 1e-4)
+    assert strong.split == base.split and strong.augmentation == base.augmentation
+    phantom_layouts.write_montgomery(tmp_path / "data", count=8, seed=0, size_px=64)
+    with pytest.raises(BiosegError, match="--folds 5"):
+        train(Order(base, tmp_path / "data", tmp_path / "run"), tell=lambda *what: None, say=lambda line: None)
+
+
+def test_the_other_references_are_their_pages() -> None:
+    ct, lv, boxes = (recipes.get(f"{name}-reference") for name in ("ct-lungs", "cardiac-lv", "pneumonia"))
+    assert isinstance(ct, SegmentationRecipe) and isinstance(lv, SegmentationRecipe)
+    assert isinstance(boxes, SegmentationRecipe)
+    assert (ct.preparation.size_px, ct.postprocess.threshold, ct.training.seed) == ((128, 128), 0.1, 220)
+    assert [round(ct.training.schedule(Moment(epoch, 40)), 6) for epoch in (0, 19, 20, 21, 22)] == [1, 1, 1, 0.1, 0.01]
+    assert (lv.preparation.crop_px, lv.training.batch, lv.training.rate, lv.training.epochs) == (
+        (128, 128),
+        4,
+        5e-4,
+        100,
+    )
+    assert lv.training.loss == call(losses.soft_dice, smoothing=1e-5)
+    assert (boxes.training.batch, boxes.training.epochs, boxes.augmentation.flip_cols) == (32, 10, 0.5)
+    counts = [sum(p.numel() for p in recipe.network().parameters()) for recipe in (ct, lv)]
+    assert counts == [902_593, 7_759_521]
+    patients = [Case(str(n), str(n), Path("x"), boxes=()) for n in range(26_684)]
+    split = boxes.split(patients)
+    assert (len(split.train), len(split.validation)) == (24_124, 2_560)

@@ -35,11 +35,11 @@ def test_gate_and_shrinkage_of_boxes() -> None:
     wide = np.zeros((100, 100))
     wide[20:60, 20:60] = 0.9
     small = np.zeros((100, 100), np.int32)
-    small[23:57, 23:57] = 1  # 85 % of each side
+    small[26:54, 26:54] = 1  # 70 % of each side, so that the most shrinkage fits best
     true = find_boxes(small > 0, small.astype(np.float32), Boxes())
     ill = example(small, true, inside=wide, anywhere=np.full((100, 100), 0.8))
     well = example(small * 0, (), inside=wide, anywhere=np.full((100, 100), 0.3))
     chosen = choose.boxes([ill, well], Postprocess(boxes=Boxes()))
     assert chosen.boxes is not None
     assert chosen.boxes.gate == 0.35
-    assert chosen.boxes.shrink in (0.1, 0.15)
+    assert chosen.boxes.shrink == 0.15

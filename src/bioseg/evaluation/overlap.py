@@ -104,6 +104,11 @@ def pneumonia_scores(probability: Probability, predicted: Mask, truth: Mask) -> 
     return {"pneumonia_iou": smoothed_iou(confusion(predicted, truth))}
 
 
+def cxr_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
+    """The chest X-ray study's own Dice, with smoothing 1."""
+    return {"cxr_dice": smoothed_dice(confusion(predicted, truth))}
+
+
 def nuclei_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
     """The nuclei study's own: Dice and IoU with smoothing .001 of both classes, and their means."""
     c = confusion(predicted, truth)

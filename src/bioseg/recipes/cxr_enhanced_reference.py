@@ -1,0 +1,26 @@
+"""Lungs in chest X-rays as published, the strong one: an enhanced U-Net on EfficientNet-B7, Dice loss over the batch."""
+
+from dataclasses import replace
+
+from bioseg.models import enhanced_unet
+from bioseg.recipe import Training
+from bioseg.recipes import cxr_unet_reference
+from bioseg.training import losses, optimisers, schedules
+from bioseg.types import call
+
+RECIPE = replace(
+    cxr_unet_reference.RECIPE,
+    name="cxr-enhanced-reference",
+    purpose="reproduces a published enhanced U-Net across hospitals; wants a GPU, or --set network.encoder=lite0",
+    network=call(enhanced_unet.enhanced_unet, encoder="b7", imagenet=False),
+    training=Training(
+        loss=call(losses.soft_dice, smoothing=1.0),
+        optimiser=call(optimisers.adam),
+        schedule=call(schedules.plateau, factor=0.5, patience=50, min_delta=1e-4, cooldown=2, floor=1e-2),
+        rate=1e-4,
+        epochs=250,
+        batch=8,
+        validation_batch=4,
+        patience=50,
+    ),
+)
