@@ -212,7 +212,7 @@ def compare(
         return
     table = [
         [
-            row["run"],
+            Path(row["run"]).name,
             str(row["cases"]),
             f"{row['mean']:.4f} ± {row['sd']:.4f}",
             _interval(row["ci95"]),
