@@ -55,7 +55,7 @@ class Task:
 
 TASKS = (
     Task("ct-lungs", "ct-lungs/finding-lungs-in-ct-data.tar.xz", phantom_layouts.write_ct_lungs, "iou", 0.8225, 6, 4),
-    Task("cardiac-lv", "cardiac-lv/lv_deeplearning.zip", phantom_layouts.write_cardiac_lv, "dice", 0.7496, 6, 4),
+    Task("cardiac-lv", "cardiac-lv/lv_deeplearning.zip", phantom_layouts.write_cardiac_lv, "dice", 0.7496, 3, 4),
     Task("nuclei", "nuclei/stage1_train.zip", phantom_layouts.write_nuclei, "iou", 0.8389, 3),
     Task("pneumonia", "", phantom_layouts.write_rsna, "iou", 0.7312, 6, 4),
 )
