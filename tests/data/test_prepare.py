@@ -264,7 +264,7 @@ class TestRefusals:
         "wrong",
         [
             {"channels": 2}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
-            {"unite": "never"}, {"size_px": (0, 5)}, {"size_px": (5,)}, {"crop_px": (5, -1)},
+            {"unite": "never"}, {"truth": ("core",)}, {"truth": ("inside", "outside")}, {"size_px": (0, 5)}, {"size_px": (5,)}, {"crop_px": (5, -1)},
         ],
     )  # fmt: skip
     def test_what_cannot_be_carried_out(self, wrong):
@@ -277,5 +277,5 @@ class TestRefusals:
     def test_every_field_is_used_or_refused(self):
         assert {field.name for field in fields(Preparation)} == {
             "size_px", "channels", "intensity", "crop_px", "fit", "interpolation", "mask_interpolation",
-            "mask_threshold", "unite",
+            "mask_threshold", "unite", "truth",
         }  # fmt: skip
