@@ -264,7 +264,8 @@ class TestRefusals:
         "wrong",
         [
             {"channels": 2}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
-            {"unite": "never"}, {"truth": ("core",)}, {"truth": ("inside", "outside")}, {"size_px": (0, 5)}, {"size_px": (5,)}, {"crop_px": (5, -1)},
+            {"unite": "never"}, {"truth": ("core",)}, {"truth": ("inside", "outside")}, {"size_px": (0, 5)},
+            {"size_px": (5,)}, {"crop_px": (5, -1)},
         ],
     )  # fmt: skip
     def test_what_cannot_be_carried_out(self, wrong):
