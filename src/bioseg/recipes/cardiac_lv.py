@@ -1,12 +1,15 @@
 """The left ventricle in MR: a pretrained U-Net on the middle of the slice, patients kept apart."""
 
+from dataclasses import replace
+
 from bioseg.data import cardiac_lv, prepare, splits
 from bioseg.data.augment import Augmentation
 from bioseg.data.prepare import Preparation
 from bioseg.inference.postprocess import Postprocess
 from bioseg.models import pretrained_unet
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.training import losses, optimisers, schedules
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training import losses
+from bioseg.training.defaults import PRETRAINED
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -23,17 +26,7 @@ RECIPE = SegmentationRecipe(
         interpolation="bicubic",
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
-    training=Training(
-        loss=call(losses.cross_entropy_and_picture_dice),
-        optimiser=call(optimisers.adamw, weight_decay=1e-4),
-        schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
-        epochs=25,
-        batch=8,
-        validation_batch=8,
-        bfloat16=True,
-    ),
+    training=replace(PRETRAINED, epochs=25, loss=call(losses.cross_entropy_and_picture_dice)),
     augmentation=Augmentation(
         rotation_deg=30.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.33),
         gamma=0.5, contrast=0.3, offset=0.1, blur_px=1.0, noise=0.05, bias_field=0.1,

@@ -1,11 +1,14 @@
 """Lungs in CT slices: a pretrained U-Net on Hounsfield units, threshold chosen on validation slices."""
 
+from dataclasses import replace
+
 from bioseg.data import ct_lungs, prepare, splits
 from bioseg.data.augment import Augmentation
 from bioseg.data.prepare import Preparation
 from bioseg.models import pretrained_unet
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.training import choose, losses, optimisers, schedules
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training import choose
+from bioseg.training.defaults import PRETRAINED
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -21,17 +24,7 @@ RECIPE = SegmentationRecipe(
         fit="letterbox",
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
-    training=Training(
-        loss=call(losses.cross_entropy_and_dice),
-        optimiser=call(optimisers.adamw, weight_decay=1e-4),
-        schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
-        epochs=80,
-        batch=8,
-        validation_batch=8,
-        bfloat16=True,
-    ),
+    training=replace(PRETRAINED, epochs=80),
     augmentation=Augmentation(
         rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25), flip_cols=0.5,
         gamma=0.2, contrast=0.1, offset=0.05, noise=0.03,

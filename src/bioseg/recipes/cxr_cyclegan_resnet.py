@@ -1,31 +1,14 @@
 """Chest X-rays of one hospital made to look like another's, as published: the CycleGAN with residual blocks."""
 
-from bioseg.data import folders, prepare, splits
-from bioseg.data.prepare import Preparation
+from dataclasses import replace
+
 from bioseg.models import cyclegan
-from bioseg.recipe import AdversarialTraining, TranslationRecipe
-from bioseg.training import optimisers, schedules
+from bioseg.recipes import cxr_cyclegan_unet
 from bioseg.types import call
 
-RECIPE = TranslationRecipe(
+RECIPE = replace(
+    cxr_cyclegan_unet.RECIPE,
     name="cxr-cyclegan-resnet",
-    task="chest X-rays of one hospital in the look of another",
-    purpose="reproduces a published CycleGAN from JSRT to Montgomery",
-    list_cases=call(folders.list_pictures),
-    split_source=call(splits.random, test=0.67, seed=999),
-    split_target=call(splits.random, test=0.4, seed=999),
-    preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.min_max),)),
     generator=call(cyclegan.resnet_generator, width=64),
-    discriminator=call(cyclegan.discriminator, width=64),
-    training=AdversarialTraining(
-        optimiser=call(optimisers.adam, beta1=0.5),
-        schedule=call(schedules.constant),
-        rate=2e-4,
-        epochs=150,
-        batch=1,
-        identity=5.0,
-        cycle=10.0,
-        pool=50,
-        keep_every=5,
-    ),
+    training=replace(cxr_cyclegan_unet.RECIPE.training, epochs=150),
 )

@@ -1,12 +1,14 @@
 """Lungs in chest X-rays of any hospital, learned from one: strong changes of intensity, distractors, random filters."""
 
+from dataclasses import replace
+
 from bioseg.data import montgomery, prepare, splits
 from bioseg.data.augment import Augmentation, strong_intensity
 from bioseg.data.prepare import Preparation
 from bioseg.inference.postprocess import Postprocess
 from bioseg.models import pretrained_unet
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.training import losses, optimisers, schedules
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training.defaults import PRETRAINED
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -18,17 +20,7 @@ RECIPE = SegmentationRecipe(
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.percentile_window, low=1.0, high=99.0),)),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, momentum=0.1),
-    training=Training(
-        loss=call(losses.cross_entropy_and_dice),
-        optimiser=call(optimisers.adamw, weight_decay=1e-4),
-        schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
-        epochs=70,
-        batch=8,
-        validation_batch=8,
-        bfloat16=True,
-    ),
+    training=replace(PRETRAINED, epochs=70),
     augmentation=strong_intensity(
         Augmentation(
             rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.25), flip_cols=0.5,

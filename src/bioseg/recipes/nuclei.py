@@ -1,13 +1,16 @@
 """Cell nuclei one by one: a pretrained U-Net on pictures of their own size that draws insides and cores."""
 
+from dataclasses import replace
+
 from bioseg.data import nuclei, prepare, splits
 from bioseg.data.augment import Augmentation
 from bioseg.data.prepare import Preparation
 from bioseg.inference.instances import Instances
 from bioseg.inference.postprocess import Postprocess
 from bioseg.models import pretrained_unet
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.training import choose, losses, optimisers, schedules
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training import choose
+from bioseg.training.defaults import PRETRAINED
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -25,17 +28,7 @@ RECIPE = SegmentationRecipe(
         truth=("inside", "core"),
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, outputs=2),
-    training=Training(
-        loss=call(losses.cross_entropy_and_dice),
-        optimiser=call(optimisers.adamw, weight_decay=1e-4),
-        schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
-        epochs=55,
-        batch=8,
-        validation_batch=8,
-        bfloat16=True,
-    ),
+    training=replace(PRETRAINED, epochs=55),
     augmentation=Augmentation(
         rotation_deg=45.0, zoom=(0.7, 1.6), flip_rows=0.5, flip_cols=0.5, quarter_turns=True, fill="mirror",
         gamma=0.5, contrast=0.3, offset=0.1, blur_px=1.0, noise=0.04, inversion_chance=0.15,

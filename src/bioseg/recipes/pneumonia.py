@@ -1,13 +1,16 @@
 """Pneumonia boxes: a pretrained U-Net with fine edges that also says whether there is any; gate and size of boxes chosen."""
 
+from dataclasses import replace
+
 from bioseg.data import prepare, rsna, splits
 from bioseg.data.augment import Augmentation
 from bioseg.data.prepare import Preparation
 from bioseg.inference.boxes import Boxes
 from bioseg.inference.postprocess import Postprocess
 from bioseg.models import pretrained_unet
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.training import choose, losses, optimisers, schedules
+from bioseg.recipe import SegmentationRecipe
+from bioseg.training import choose
+from bioseg.training.defaults import PRETRAINED
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -24,17 +27,7 @@ RECIPE = SegmentationRecipe(
         truth=("inside", "anywhere"),
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, whole=True, momentum=0.1),
-    training=Training(
-        loss=call(losses.cross_entropy_and_dice),
-        optimiser=call(optimisers.adamw, weight_decay=1e-4),
-        schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
-        epochs=12,
-        batch=8,
-        validation_batch=8,
-        bfloat16=True,
-    ),
+    training=replace(PRETRAINED, epochs=12),
     augmentation=Augmentation(
         rotation_deg=10.0, shift=0.06, shear_deg=3.0, zoom=(0.85, 1.2), flip_cols=0.5,
         gamma=0.4, contrast=0.2, offset=0.1, noise=0.03, blur_px=1.0,

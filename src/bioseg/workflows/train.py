@@ -214,7 +214,7 @@ def _keep(split: splits.Split, usable: dict[str, int]) -> splits.Split:
 
 def _check_size(split: splits.Split, data: Path) -> None:
     if not split.train or not split.validation:
-        if split.train and not split.validation:
+        if split.train and not split.validation:  # the chest X-ray study has no single validation part
             raise BiosegError(f"{data}: this recipe validates in folds only, or there is one case; give --folds 5")
         raise BiosegError(
             f"{data}: {len(split.train)} usable cases to learn from and {len(split.validation)} to validate on; "
