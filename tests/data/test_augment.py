@@ -12,16 +12,18 @@ from bioseg.data.augment import Augmentation, Turn, apply, draw, strong_intensit
 from bioseg.types import BiosegError
 
 GEOMETRY = {
-    "rotation_deg": 30.0, "shift": 0.2, "shear_deg": 15.0, "zoom": (0.6, 1.6), "flip_rows": 1.0, "flip_cols": 1.0,
-    "quarter_turns": True,
+    "rotation_deg": 30.0, "shift": 0.2, "shear_deg": 15.0, "zoom": (0.6, 1.6), "aspect": 1.5, "flip_rows": 1.0,
+    "flip_cols": 1.0, "quarter_turns": True,
 }  # fmt: skip
 INTENSITY = {
     "gamma": 0.9, "contrast": 0.4, "offset": 0.2, "curve_chance": 0.5, "blur_px": 1.5, "noise": 0.08,
-    "bias_field": 0.15, "convolution_chance": 0.5, "inversion_chance": 0.5,
+    "bias_field": 0.15, "convolution_chance": 0.5, "fourier_chance": 0.5,
+    "inversion_chance": 0.5,
 }  # fmt: skip
 CHANCES = {
     "gamma": "gamma_chance", "blur_px": "blur_chance", "noise": "noise_chance", "bias_field": "bias_chance",
-    "curve_chance": "curve_chance", "convolution_chance": "convolution_chance", "inversion_chance": "inversion_chance",
+    "curve_chance": "curve_chance", "convolution_chance": "convolution_chance", "fourier_chance": "fourier_chance",
+    "inversion_chance": "inversion_chance",
 }  # fmt: skip
 
 
@@ -90,7 +92,7 @@ class TestChance:
         assert not torch.equal(first[0], changed(self.everything, pictures, seed=6)[0])
 
     def test_every_picture_has_its_own_turn_and_no_neighbour_matters(self):
-        how = replace(self.everything, noise=0.0)  # noise is drawn for the batch as a whole
+        how = replace(self.everything, noise=0.0, fourier_chance=0.0)  # these two are of the batch as a whole
         pictures, masks = smooth(6), (smooth(6) > 0.5).float()
         turn = draw(how, np.random.default_rng(0), 6, (48, 48))
         together = apply(pictures, masks, turn)
@@ -116,7 +118,7 @@ class TestGeometry:
     @pytest.mark.parametrize("fill", ["nearest", "zero"])
     @pytest.mark.parametrize("name", GEOMETRY)
     def test_mask_and_picture_move_as_one(self, name, fill):
-        assert len(GEOMETRY) == 7
+        assert len(GEOMETRY) == 8
         masks = (smooth(8, 2) > 0.5).float()
         after = changed(Augmentation(**{name: GEOMETRY[name]}, fill=fill), masks, masks)
         assert torch.equal((after[0] > 0.5).float(), after[1])
@@ -172,6 +174,14 @@ class TestGeometry:
             assert float(after.sum() / pictures.sum()) == pytest.approx(factor**2, rel=0.03)
             assert centre(after[0, 0]) == pytest.approx((48, 48), abs=0.1)
 
+    def test_aspect_trades_width_for_height(self):
+        pictures = blob(96, 96, (48, 48), sd=6).repeat(64, 1, 1, 1)
+        after = changed(Augmentation(aspect=1.5), pictures)[0][:, 0]
+        assert after.sum((1, 2)).numpy() == pytest.approx(float(pictures[0].sum()), rel=0.01)
+        tall, wide = (((after.sum(axis) * (torch.arange(96) - 47.5) ** 2).sum(1)) ** 0.5 for axis in (2, 1))
+        ratio = (wide / tall).numpy()
+        assert ratio.max() == pytest.approx(1.5, abs=0.05) and ratio.min() == pytest.approx(1 / 1.5, abs=0.05)
+
     def test_shear_moves_upper_and_lower_half_apart_and_keeps_areas(self):
         pictures = (blob(96, 96, (28, 48), sd=4) + blob(96, 96, (68, 48), sd=4)).repeat(32, 1, 1, 1)
         after = changed(Augmentation(shear_deg=20.0), pictures)[0]
@@ -192,7 +202,7 @@ class TestIntensity:
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("name", INTENSITY)
     def test_changes_pictures_within_0_and_1_and_no_mask(self, name, channels):
-        assert len(INTENSITY) == 9
+        assert len(INTENSITY) == 10
         pictures, masks = smooth(16, channels), (smooth(16) > 0.5).float()
         for extreme in (pictures, torch.zeros_like(pictures), torch.ones_like(pictures)):
             after = changed(Augmentation(**{name: INTENSITY[name]}), extreme, masks)
@@ -250,6 +260,15 @@ class TestIntensity:
         assert torch.allclose(after.std((2, 3)), grey.std((2, 3)), rtol=0.02)
         assert (after - grey).abs().mean((2, 3)).min() > 1e-3
 
+    def test_fourier_mixing_takes_the_partners_amplitudes_and_keeps_the_phases(self):
+        pictures = smooth(2)
+        after = augment._fourier(pictures, torch.tensor([[1.0, 1.0], [0.0, 0.0]]), 0)
+        ours, own, partner = (torch.fft.rfft2(one) for one in (after[0], pictures[0], pictures[1]))
+        assert torch.allclose(ours.abs(), partner.abs(), atol=1e-3)
+        strong = own.abs() > 1
+        assert torch.allclose((ours * own.conj()).angle()[strong], torch.zeros(()), atol=1e-2)
+        assert torch.allclose(after[1], pictures[1], atol=1e-5)
+
     def test_strong_intensity_adds_what_was_measured_and_keeps_the_geometry(self):
         geometry = Augmentation(rotation_deg=10.0, zoom=(0.8, 1.2), flip_cols=0.5)
         strong = asdict(strong_intensity(geometry))
@@ -263,7 +282,15 @@ class TestIntensity:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"zoom": (0.0, 1.0)}, {"zoom": (1.2, 0.8)}, {"fill": "wrap"}, {"flip_rows": 1.5}, {"noise_chance": -0.1}]
+    "wrong",
+    [
+        {"zoom": (0.0, 1.0)},
+        {"zoom": (1.2, 0.8)},
+        {"aspect": 0.8},
+        {"fill": "wrap"},
+        {"flip_rows": 1.5},
+        {"noise_chance": -0.1},
+    ],
 )
 def test_refuses_what_cannot_be_drawn(wrong):
     ((name, value),) = wrong.items()

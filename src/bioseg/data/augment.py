@@ -30,6 +30,7 @@ class Augmentation:
         shift: Up to ± a share of each side.
         shear_deg: Up to ± degrees.
         zoom: Between two factors, both axes alike; below 1 the content shrinks.
+        aspect: Width to height of the content changes by up to this factor either way, its area stays; 1: never.
         flip_rows: Chance of an upside-down picture.
         flip_cols: Chance of a mirrored picture.
         quarter_turns: 0, 90, 180 or 270°; on square grids only.
@@ -46,6 +47,7 @@ class Augmentation:
         bias_field: SD of a smooth field that is added.
         bias_chance: See ``gamma_chance``.
         convolution_chance: Of being mixed with a randomly filtered copy.
+        fourier_chance: Of a share of another picture's Fourier amplitudes, the phases kept.
         inversion_chance: Of x becoming 1 − x.
         distractors: At most so many soft ellipses of one grey are laid over what is outside the mask, so that "dark" or
             "round" alone does not come to mean "inside".
@@ -55,6 +57,7 @@ class Augmentation:
     shift: float = 0.0
     shear_deg: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
+    aspect: float = 1.0
     flip_rows: float = 0.0
     flip_cols: float = 0.0
     quarter_turns: bool = False
@@ -71,6 +74,7 @@ class Augmentation:
     bias_field: float = 0.0
     bias_chance: float = 0.4
     convolution_chance: float = 0.0
+    fourier_chance: float = 0.0
     inversion_chance: float = 0.0
     distractors: int = 0
 
@@ -78,6 +82,8 @@ class Augmentation:
         """Refuse what cannot be drawn."""
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise BiosegError(f"augmentation.zoom: {self.zoom}; give (least, most), both above 0")
+        if self.aspect < 1:
+            raise BiosegError(f"augmentation.aspect: {self.aspect}; give 1 or more: the most that a side is stretched")
         if self.fill not in get_args(Fill):
             raise BiosegError(f"augmentation.fill: {self.fill!r}; choose {' or '.join(get_args(Fill))}")
         for name, value in vars(self).items():
@@ -123,6 +129,9 @@ def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[i
     steps: list[tuple[Step, Numbers]] = []
     if how.inversion_chance:
         steps.append((_inversion, spared(np.ones(count, np.float32), how.inversion_chance)))
+    if how.fourier_chance:
+        share = spared(rng.random(count).astype(np.float32), how.fourier_chance)
+        steps.append((_fourier, np.stack([rng.permutation(count).astype(np.float32), share], axis=1)))
     if how.convolution_chance:
         kernels = rng.standard_normal((count, 5, 5)).astype(np.float32)
         share = spared(rng.random(count).astype(np.float32), how.convolution_chance)
@@ -170,7 +179,7 @@ def apply(pictures: Tensor, masks: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
 
 def _draw_affine(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Numbers | None:
     plain = Augmentation(fill=how.fill)
-    geometry = ("rotation_deg", "shift", "shear_deg", "zoom", "flip_rows", "flip_cols", "quarter_turns")
+    geometry = ("rotation_deg", "shift", "shear_deg", "zoom", "aspect", "flip_rows", "flip_cols", "quarter_turns")
     if all(getattr(how, name) == getattr(plain, name) for name in geometry):
         return None
     angle = np.deg2rad(rng.uniform(-how.rotation_deg, how.rotation_deg, count))
@@ -178,12 +187,15 @@ def _draw_affine(how: Augmentation, rng: np.random.Generator, count: int, shape:
         angle += np.pi / 2 * rng.integers(0, 4, count)
     shear = np.tan(np.deg2rad(rng.uniform(-how.shear_deg, how.shear_deg, count)))
     # One factor for both axes: its logarithm is uniform, so that halving is as likely as doubling.
-    zoom = np.exp(rng.uniform(np.log(how.zoom[0]), np.log(how.zoom[1]), count))
+    zoom = np.exp(rng.uniform(np.log(how.zoom[0]), np.log(how.zoom[1]), count))[:, None]
+    if how.aspect != 1:
+        wider = rng.uniform(-0.5, 0.5, count) * np.log(how.aspect)
+        zoom = zoom * np.exp(np.stack([wider, -wider], axis=1))
     shift = rng.uniform(-how.shift, how.shift, (count, 2)) * 2
     mirror = np.where(rng.random((count, 2)) < (how.flip_cols, how.flip_rows), -1.0, 1.0)
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, -sin + cos * shear], 1), np.stack([sin, cos + sin * shear], 1)], 1)
-    turn = turn * (mirror / zoom[:, None])[:, :, None]
+    turn = turn * (mirror / zoom)[:, :, None]
     # Turn in px, not in [−1, 1] coordinates, so that circles stay circles on oblong grids.
     rows, cols = shape
     turn[:, 0, 1] *= rows / cols
@@ -242,6 +254,17 @@ def _convolution(pictures: Tensor, values: Tensor, seed: int) -> Tensor:
     filtered = (filtered - filtered.mean(axes, keepdim=True)) / filtered.std(axes, keepdim=True).clamp_min(1e-6)
     filtered = filtered * pictures.std(axes, keepdim=True) + pictures.mean(axes, keepdim=True)
     return torch.lerp(pictures, filtered, _each(values[:, -1]))
+
+
+def _fourier(pictures: Tensor, values: Tensor, seed: int) -> Tensor:
+    """Amplitudes drawn towards those of another picture of the batch by a share (Xu et al. 2021, FACT)."""
+    hit = values[:, 1].nonzero()[:, 0]
+    if not len(hit):
+        return pictures
+    spectrum, partner = torch.fft.rfft2(pictures[hit]), torch.fft.rfft2(pictures[values[hit, 0].long()])
+    amplitude = torch.lerp(spectrum.abs(), partner.abs(), _each(values[hit, 1]))
+    mixed = torch.fft.irfft2(torch.polar(amplitude, spectrum.angle()), s=pictures.shape[-2:])
+    return pictures.index_copy(0, hit, mixed)
 
 
 def _gamma(pictures: Tensor, exponent: Tensor, seed: int) -> Tensor:

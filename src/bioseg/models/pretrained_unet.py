@@ -7,6 +7,9 @@ from torch.nn import functional
 from bioseg.models.blocks import fit_to_multiple
 from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
 
+ENCODER_LEVELS = 5
+"""So often the encoder halves the picture."""
+
 
 class PretrainedUNet(nn.Module):
     """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
@@ -26,7 +29,7 @@ class PretrainedUNet(nn.Module):
         *beside, bottom = encoder.taps
         inside = [bottom, *widths[:-1]]
         skips = [*reversed(beside), 0]
-        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(inside, skips, widths, strict=True))
+        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(inside, skips, widths, strict=False))
         self.head = nn.Conv2d(widths[-1], outputs, 1)
         self.whole = nn.Linear(bottom, 1) if whole else None
 
@@ -39,8 +42,11 @@ class PretrainedUNet(nn.Module):
             x = functional.interpolate(x, scale_factor=2.0)
             x = level(torch.cat([x, beside.pop()], dim=1) if beside else x)
         logits: Tensor = self.head(x)
+        if len(self.decoder) < ENCODER_LEVELS:
+            enlarged = 2.0 ** (ENCODER_LEVELS - len(self.decoder))
+            logits = functional.interpolate(logits, scale_factor=enlarged, mode="bilinear")
         if self.whole is not None:
-            of_picture = self.whole(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+            of_picture = self.whole(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *logits.shape[-2:])
             logits = torch.cat([logits, of_picture], dim=1)
         return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
 
@@ -53,7 +59,8 @@ def pretrained_unet(
 
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
-        widths: Channels of the five decoder levels.
+        widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five the outlines are
+            drawn at a half or a quarter of the picture's size and enlarged, which costs less than half where edges are smooth.
         imagenet: Start the encoder from its ImageNet weights.
         outputs: Planes that are drawn pixel by pixel.
         momentum: Share of a batch in the encoder's running statistics. At ImageNet's .01 they lag behind for hundreds of

@@ -19,11 +19,11 @@ RECIPE = SegmentationRecipe(
     split=call(splits.random, test=0.2, seed=999, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.percentile_window, low=1.0, high=99.0),)),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, momentum=0.1),
-    training=replace(PRETRAINED, epochs=70),
+    network=call(pretrained_unet.pretrained_unet, encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1),
+    training=replace(PRETRAINED, epochs=200),
     augmentation=strong_intensity(
         Augmentation(
-            rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.25), flip_cols=0.5,
+            rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.7, 1.3), aspect=1.3, flip_cols=0.5,
             convolution_chance=0.5, inversion_chance=0.15, distractors=3,
         )
     ),
