@@ -21,6 +21,7 @@ PHANTOMS = {
     "auto": phantom_layouts.write_images_masks,
     "cardiac-lv": phantom_layouts.write_sunnybrook,
     "cxr-lungs": phantom_layouts.write_montgomery,
+    "cxr-lungs-all": phantom_layouts.write_chest_xrays,
     "cardiac-lv-reference": phantom_layouts.write_cardiac_lv,
     "ct-lungs": phantom_layouts.write_ct_lungs,
     "ct-lungs-reference": phantom_layouts.write_ct_lungs,

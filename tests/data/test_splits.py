@@ -41,6 +41,16 @@ def test_the_test_folder_tests_and_the_tail_of_the_rest_validates() -> None:
     assert ids(split.validation) == [f"training/{n}" for n in range(48, 60)]
 
 
+def test_each_source_is_split_as_if_it_were_alone() -> None:
+    one = [Case(f"a{n:03}", f"a{n}", Path("x"), source="a") for n in range(40)]
+    other = [Case(f"b{n:03}", f"b{n}", Path("x"), source="b") for n in range(25)]
+    both = splits.each_source([*one, *other], test=0.2, validation=0.1, seed=999)
+    alone = [splits.random(part, test=0.2, validation=0.1, seed=999) for part in (one, other)]
+    for name in splits.PARTS:
+        assert ids(getattr(both, name)) == [case for split in alone for case in ids(getattr(split, name))]
+    assert sizes(both) == (28 + 18, 4 + 2, 8 + 5)
+
+
 def test_an_ordered_cut_moves_behind_the_patient() -> None:
     everyone = cases(100, per_patient=7)
     assert sizes(splits.ordered(everyone, parts=(0.6, 0.2, 0.2))) == (60, 20, 20)

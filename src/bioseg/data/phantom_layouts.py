@@ -61,6 +61,12 @@ def write_shenzhen(folder: Path, *, count: int, seed: int = 0, size_px: int = 12
         _write_mask(folder / "mask" / f"{name}_mask.png", left | right)
 
 
+def write_chest_xrays(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
+    """``MontgomerySet`` and ``ShenzhenSet`` in one folder, half of the pictures each."""
+    write_montgomery(folder / "MontgomerySet", count=count // 2, seed=seed, size_px=size_px)
+    write_shenzhen(folder / "ShenzhenSet", count=count - count // 2, seed=seed + 1, size_px=size_px)
+
+
 def write_belarus(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
     """``images/<n>.png``, dark and flat, and ``masks/<n>.png``."""
     for index in range(count):

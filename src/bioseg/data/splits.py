@@ -63,6 +63,16 @@ def random(cases: Sequence[Case], *, test: float, seed: int, validation: float =
     return Split(tuple(train), tuple(chosen), tuple(held))
 
 
+def each_source(cases: Sequence[Case], *, test: float, seed: int, validation: float = 0.0) -> Split:
+    """:func:`random` of every source by itself, put together: what tests a source's own model tests the common one."""
+    parts = [
+        random([case for case in cases if case.source == source], test=test, seed=seed, validation=validation)
+        for source in sorted({case.source for case in cases})
+    ]
+    train, chosen, held = (tuple(case for part in parts for case in getattr(part, name)) for name in PARTS)
+    return Split(train, chosen, held)
+
+
 def k_fold(cases: Sequence[Case], *, folds: int, seed: int | None = None) -> list[Split]:
     """scikit-learn's ``KFold`` over the cases in their order, shuffled if there is a seed."""
     _enough(len(cases), folds, "cases")

@@ -1,0 +1,16 @@
+"""Lungs in chest X-rays, learned from several hospitals, for people who just want lungs."""
+
+from dataclasses import replace
+
+from bioseg.data import chest_xrays, splits
+from bioseg.recipes import cxr_lungs
+from bioseg.types import call
+
+RECIPE = replace(
+    cxr_lungs.RECIPE,
+    name="cxr-lungs-all",
+    purpose="for people who just want lungs; learned from Montgomery, JSRT and Shenzhen together",
+    list_cases=call(chest_xrays.list_cases),
+    split=call(splits.each_source, test=0.2, seed=999, validation=0.1),
+    training=replace(cxr_lungs.RECIPE.training, epochs=50),
+)
