@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioseg.data import prepare
+from bioseg.data import phantoms, prepare
 from bioseg.data.pixels import Stored
 from bioseg.data.prepare import Preparation, place, prepare_mask, prepare_picture, restore, to_unit
 from bioseg.types import BiosegError, call
@@ -24,6 +24,7 @@ STEPS = {
     "fixed_window": call(prepare.fixed_window, low=-100.0, high=3000.0),
     "invert": call(lambda values: prepare.invert(prepare.min_max(values), white=1.0)),
     "clahe": call(lambda values: prepare.clahe(prepare.min_max(values))),
+    "chest_upright": call(lambda values: prepare.chest_upright(prepare.min_max(values))),
 }
 
 
@@ -51,7 +52,7 @@ class TestIntensity:
     @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)])
     @pytest.mark.parametrize("name", STEPS)
     def test_every_step_ends_between_0_and_1(self, name, shape):
-        assert len(STEPS) == 6
+        assert len(STEPS) == 7
         for values in (noise(*shape) * 4000 - 500, np.full(shape, 7, np.float32), np.zeros(shape, np.float32)):
             done = STEPS[name](values)
             assert done.shape == shape
@@ -76,6 +77,13 @@ class TestIntensity:
         values = np.zeros((100, 100), np.float32)
         values[50, 50:53] = 900  # .03 % of the picture
         assert prepare.percentile_window(values, low=1, high=99)[50, 51] == 1
+
+    @pytest.mark.parametrize("shape", [(128, 128), (90, 130), (150, 100)])
+    def test_a_chest_is_upright_whichever_way_it_came(self, shape: tuple[int, int]) -> None:
+        for seed in range(10):
+            drawn = np.asarray(phantoms.chest(np.random.default_rng(seed), shape)[0], np.float32)
+            assert prepare.chest_upright(drawn) is drawn
+            assert np.allclose(prepare.chest_upright(1 - drawn), drawn, atol=1e-6)
 
     def test_clahe_raises_local_contrast_and_a_higher_limit_more(self):
         dull = 0.5 + 0.02 * noise(128, 128)

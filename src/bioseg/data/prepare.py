@@ -43,6 +43,21 @@ def fixed_window(values: Picture, *, low: float, high: float) -> Picture:
     return np.asarray(np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1), np.float32)
 
 
+def chest_upright(values: Picture) -> Picture:
+    """A frontal chest X-ray [rows, cols(, 3)] in [0, 1] with bones white: inverted where it is found the other way round.
+
+    The middle of the chest, spine and heart, is brighter than the lungs beside it; where the middle tenth of the picture,
+    from a quarter to six tenths of its height, is darker than what lies at .2–.38 and .62–.8 of its width, it is inverted.
+    """
+    rows, cols = values.shape[:2]
+    chest = values[rows // 4 : max(rows // 4 + 1, rows * 6 // 10)].mean(axis=0)
+
+    def part(first: float, last: float) -> float:
+        return float(chest[int(first * cols) : max(int(first * cols) + 1, int(last * cols))].mean())
+
+    return values if part(0.45, 0.55) >= (part(0.2, 0.38) + part(0.62, 0.8)) / 2 else invert(values, white=1.0)
+
+
 def clahe(values: Picture, *, clip_limit: float = 3.0, tiles: int = 8) -> Picture:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994).
 

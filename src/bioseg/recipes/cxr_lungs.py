@@ -18,7 +18,10 @@ RECIPE = SegmentationRecipe(
     list_cases=call(montgomery.list_cases),
     split=call(splits.random, test=0.2, seed=999, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
-    preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.percentile_window, low=1.0, high=99.0),)),
+    preparation=Preparation(
+        size_px=(256, 256),
+        intensity=(call(prepare.percentile_window, low=1.0, high=99.0), call(prepare.chest_upright)),
+    ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1),
     training=replace(PRETRAINED, epochs=200),
     augmentation=strong_intensity(

@@ -12,5 +12,5 @@ RECIPE = replace(
     purpose="for people who just want lungs; learned from Montgomery, JSRT and Shenzhen together",
     list_cases=call(chest_xrays.list_cases),
     split=call(splits.each_source, test=0.2, seed=999, validation=0.1),
-    training=replace(cxr_lungs.RECIPE.training, epochs=50),
+    training=replace(cxr_lungs.RECIPE.training, epochs=40),
 )

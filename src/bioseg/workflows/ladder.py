@@ -44,7 +44,9 @@ BASE = replace(
     postprocess=Postprocess(),
     flips=False,
 )
-PERCENTILES = replace(BASE, preparation=replace(BASE.preparation, intensity=cxr_lungs.RECIPE.preparation.intensity))
+PERCENTILES = replace(
+    BASE, preparation=replace(BASE.preparation, intensity=(call(prepare.percentile_window, low=1.0, high=99.0),))
+)
 TRAININGS: dict[str, SegmentationRecipe] = {
     "base": BASE,
     "percentiles": PERCENTILES,
