@@ -248,6 +248,47 @@ def models(as_json: Json = False) -> None:
     _screen().table(["model", "task", "Dice", "judged on", "size", "model card"], table)
 
 
+@app.command(
+    epilog="Example: `bioseg trials --montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/trials --minutes 30`"
+)
+def trials(
+    montgomery: Annotated[Path, typer.Option(help="Folder of the set; all trials learn from it.")],
+    out: Out,
+    jsrt: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
+    shenzhen: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
+    belarus: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="full or laptop; by default full on a GPU and laptop without one.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so many; the same command goes on where it stopped.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Number of a trial; may be repeated.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Run, or go on with, the nine trials of lungs across hospitals, and write their table."""
+    from bioseg.inference.device import choose
+    from bioseg.workflows import trials as work
+
+    name = budget or ("full" if choose(device).type == "cuda" else "laptop")
+    if name not in work.BUDGETS:
+        raise BiosegError(f"--budget {budget}: choose {' or '.join(work.BUDGETS)}")
+    given = zip(work.SETS, (montgomery, jsrt, shenzhen, belarus), strict=True)
+    order = work.Order(
+        sets={what: folder for what, folder in given if folder},
+        out=out,
+        settings=work.BUDGETS[name],
+        minutes=minutes,
+        only=tuple(only or ()),
+        device=device,
+    )
+    with _screen() as screen:
+        made, done = work.run_trials(order, tell=screen.tell, say=screen.say)
+    screen.say("\n".join(f"table  {path}" for path in made))
+    if not done:
+        screen.say("the time is over; the same command goes on")
+
+
 @data_app.command("check", epilog="Example: `bioseg data check pictures`")
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of pictures and masks.")], as_json: Json = False

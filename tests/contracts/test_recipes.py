@@ -25,6 +25,7 @@ PHANTOMS = {
     "cardiac-lv-reference": phantom_layouts.write_cardiac_lv,
     "ct-lungs": phantom_layouts.write_ct_lungs,
     "ct-lungs-reference": phantom_layouts.write_ct_lungs,
+    "cxr-enhanced-clahe-reference": phantom_layouts.write_montgomery,
     "cxr-enhanced-reference": phantom_layouts.write_montgomery,
     "cxr-unet-reference": phantom_layouts.write_montgomery,
     "nuclei": phantom_layouts.write_nuclei,
@@ -33,6 +34,7 @@ PHANTOMS = {
     "pneumonia-reference": phantom_layouts.write_rsna,
 }
 MORE = {
+    "cxr-enhanced-clahe-reference": ("split.validation=0.2", "network.encoder=lite0"),
     "cxr-enhanced-reference": ("split.validation=0.2", "network.encoder=lite0"),
     "cxr-unet-reference": ("split.validation=0.2",),
 }

@@ -93,7 +93,7 @@ def read_run(folder: Path) -> Run:
         summary,
         _json(folder / "test" / "summary.json"),
         read_csv(table) if table.exists() else [],
-        [(_json(place / "record.json"), _journal(place / "journal.jsonl")) for place in places],
+        [(_json(place / "record.json"), read_journal(place / "journal.jsonl")) for place in places],
     )
 
 
@@ -101,7 +101,12 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(files.read_json(path, "write it anew with train or evaluate")) if path.exists() else {}
 
 
-def _journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``journal.jsonl``, an epoch each; none where there is no such file.
+
+    Raises:
+        BiosegError: It is damaged.
+    """
     try:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     except ValueError as reason:

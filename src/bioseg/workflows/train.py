@@ -1,7 +1,6 @@
 """Train a recipe on a folder: split, fit (each fold), judge what was held out, report."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from bioseg.inference.predictor import CHOSEN, Predictor
 from bioseg.recipe import SegmentationRecipe, encode, fingerprint, override, read_cases
 from bioseg.reports import figures
 from bioseg.reports.page import write_report
+from bioseg.reports.run_folder import read_journal
 from bioseg.training.choose import Example
 from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run, claim
@@ -139,7 +139,7 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         )
         problems += faults
     problems = list({problem.path: problem for problem in problems}.values())
-    journals = [[json.loads(line) for line in (place / "journal.jsonl").read_text().splitlines()] for place in opened]
+    journals = [read_journal(place / "journal.jsonl") for place in opened]
     figures.save(figures.learning_curves(journals), order.out / "figures" / "curves.png")
     batch = next(samples.batches(range(min(4, len(samples.cases))), 4))
     shown = batch.pictures.permute(0, 2, 3, 1).squeeze(-1).numpy()

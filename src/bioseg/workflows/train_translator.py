@@ -1,6 +1,5 @@
 """Train a CycleGAN on two folders of pictures: split, fit, show what becomes of pictures it has not seen."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from bioseg.inference import device as devices
 from bioseg.inference.translator import Translator
 from bioseg.recipe import TranslationRecipe, encode, fingerprint, override, read_cases
 from bioseg.reports import figures, translation_figures
+from bioseg.reports.run_folder import read_journal
 from bioseg.training.fit_segmenter import Watch
 from bioseg.training.fit_translator import Sides, fit_translator
 from bioseg.training.run import Run
@@ -94,7 +94,7 @@ def train_translator(order: Order, *, tell: Tell, say: Callable[[str], None]) ->
     ):
         views = [(case.id, *translator.views(reading.read_picture(case), backwards=backwards)) for case in side.cases]
         figures.save(translation_figures.triples(views), order.out / "figures" / f"{name}.png")
-    journal = [json.loads(line) for line in (order.out / "journal.jsonl").read_text().splitlines()]
+    journal = read_journal(order.out / "journal.jsonl")
     figures.save(translation_figures.curves(journal), order.out / "figures" / "curves.png")
     return list({problem.path: problem for problem in problems}.values())
 

@@ -1,0 +1,17 @@
+"""Lungs in chest X-rays as published, trial 8: the enhanced U-Net on equalised pictures."""
+
+from dataclasses import replace
+
+from bioseg.data import prepare
+from bioseg.recipes import cxr_enhanced_reference
+from bioseg.types import call
+
+RECIPE = replace(
+    cxr_enhanced_reference.RECIPE,
+    name="cxr-enhanced-clahe-reference",
+    purpose="reproduces the published enhanced U-Net with CLAHE; wants a GPU, or --set network.encoder=lite0",
+    preparation=replace(
+        cxr_enhanced_reference.RECIPE.preparation,
+        intensity=(call(prepare.min_max), call(prepare.clahe, clip_limit=3.0, tiles=8)),
+    ),
+)

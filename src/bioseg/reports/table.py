@@ -1,0 +1,63 @@
+"""A table with notes as Markdown, CSV and a page: the same words in all three."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from bioseg import files
+
+
+@dataclass(frozen=True)
+class Table:
+    """Words, already formatted.
+
+    Attributes:
+        title: Above it.
+        lead: One paragraph under the title.
+        head: A name a column.
+        rows: As many words a row; a line break inside a cell is kept.
+        notes: Below it, a line each.
+    """
+
+    title: str
+    lead: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def write(table: Table, stem: Path) -> list[Path]:
+    """Write ``<stem>.md``, ``<stem>.csv`` (head and rows alone) and ``<stem>.html``."""
+    made = {".md": markdown(table), ".csv": _csv(table), ".html": _page(table)}
+    for suffix, text in made.items():
+        files.write(stem.with_suffix(suffix), text)
+    return [stem.with_suffix(suffix) for suffix in made]
+
+
+def markdown(table: Table) -> str:
+    """The table as GitHub's Markdown."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
+
+    body = [line(table.head), "|" + "---|" * len(table.head), *map(line, table.rows)]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"# {table.title}", "", table.lead, "", *body, "", *notes]).rstrip() + "\n"
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([table.head, *([cell.replace("\n", "; ") for cell in row] for row in table.rows)])
+    return text.getvalue()
+
+
+def _page(table: Table) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("table.html").render(table=table)
