@@ -111,4 +111,4 @@ def ensure_trained(
 def minutes_learned(folder: Path, folds: int) -> float:
     """Of all epochs in the journals of a run."""
     journals = [folder / f"fold-{k}" / "journal.jsonl" for k in range(folds)] or [folder / "journal.jsonl"]
-    return sum(row["seconds"] for path in journals for row in read_journal(path)) / 60
+    return sum(float(row["seconds"]) for path in journals for row in read_journal(path)) / 60

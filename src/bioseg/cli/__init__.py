@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bioseg.cli import studies
 from bioseg.types import BiosegError, Problem
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of pictures and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+SETS = "--montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/trials"
 First = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the pictures first, by this run of a CycleGAN, to its target."),
@@ -248,47 +250,6 @@ def models(as_json: Json = False) -> None:
     _screen().table(["model", "task", "Dice", "judged on", "size", "model card"], table)
 
 
-@app.command(
-    epilog="Example: `bioseg trials --montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/trials --minutes 30`"
-)
-def trials(
-    montgomery: Annotated[Path, typer.Option(help="Folder of the set; all trials learn from it.")],
-    out: Out,
-    jsrt: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
-    shenzhen: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
-    belarus: Annotated[Path | None, typer.Option(help="Folder of the set.")] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="full or laptop; by default full on a GPU and laptop without one.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop after so many; the same command goes on where it stopped.")
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Number of a trial; may be repeated.")] = None,
-    device: Device = "auto",
-) -> None:
-    """Run, or go on with, the nine trials of lungs across hospitals, and write their table."""
-    from bioseg.inference.device import choose
-    from bioseg.workflows import trials as work
-
-    name = budget or ("full" if choose(device).type == "cuda" else "laptop")
-    if name not in work.BUDGETS:
-        raise BiosegError(f"--budget {budget}: choose {' or '.join(work.BUDGETS)}")
-    given = zip(work.SETS, (montgomery, jsrt, shenzhen, belarus), strict=True)
-    order = work.Order(
-        sets={what: folder for what, folder in given if folder},
-        out=out,
-        settings=work.BUDGETS[name],
-        minutes=minutes,
-        only=tuple(only or ()),
-        device=device,
-    )
-    with _screen() as screen:
-        made, done = work.run_trials(order, tell=screen.tell, say=screen.say)
-    screen.say("\n".join(f"table  {path}" for path in made))
-    if not done:
-        screen.say("the time is over; the same command goes on")
-
-
 @data_app.command("check", epilog="Example: `bioseg data check pictures`")
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of pictures and masks.")], as_json: Json = False
@@ -334,6 +295,10 @@ def doctor(as_json: Json = False) -> None:
     else:
         _screen().table(["what", "found"], [[key, str(value)] for key, value in facts.items()])
     raise typer.Exit(0 if healthy else 1)
+
+
+app.command(epilog=f"Example: `bioseg trials {SETS} --minutes 30`")(studies.trials)
+app.command(epilog=f"Example: `bioseg ladder {SETS}`")(studies.ladder)
 
 
 def main() -> None:
