@@ -34,7 +34,7 @@ ALLOWED = {
     "screen": {"types"},
     "workflows": {
         "types", "files", "data", "models", "evaluation", "inference", "inference.postprocess", "recipe", "training",
-        "recipes", "reports", "inference.boxes",
+        "recipes", "reports", "inference.boxes", "inference.quality",
     },
     "cli": {
         "types", "files", "data", "models", "evaluation", "inference", "recipe", "training", "recipes", "reports",

@@ -153,7 +153,8 @@ class Quality:
         if not evidence.mask.any():
             return ("nothing was outlined",)
         limits = np.array(self.limits)
-        over = np.nonzero(measures >= min(0.0, (measures - limits).max()) + limits)[0]
+        excess = measures - limits
+        over = np.nonzero(excess >= min(0.0, excess.max()))[0]
         mended = [self.score(np.where(np.arange(len(measures)) == index, limits, measures)) for index in over]
         names = [list(MEASURES)[index] for index in over[np.argsort(mended)[::-1][:REASONS]]]
         return tuple(self._odd_outline(evidence.mask) if name == "outline" else MEASURES[name] for name in names)
