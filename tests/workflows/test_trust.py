@@ -27,8 +27,8 @@ from tests.foreign_pictures import FOREIGN
 
 SIZE = 64
 SETTINGS = (
-    f"preparation.size_px=[{SIZE},{SIZE}]", "training.epochs=10", "training.batch=8", "augmentation=null",
-    "split.test=0.15", "split.validation=0.25", "quality.least=0.8",
+    f"preparation.size_px=[{SIZE},{SIZE}]", "training.epochs=20", "training.batch=8", "augmentation=null",
+    "network.momentum=0.3", "split.test=0.15", "split.validation=0.25", "quality.least=0.8",
 )  # fmt: skip
 
 
