@@ -19,9 +19,13 @@ ALLOWED = {
     "inference.postprocess": {"types", "inference.boxes", "inference.instances"},
     "inference.boxes": {"types"},
     "inference.instances": {"types"},
-    "recipe": {"types", "data", "inference.postprocess"},
-    "inference": {"types", "files", "data", "models", "recipe", "inference.postprocess"},
-    "training": {"types", "files", "data", "models", "evaluation", "inference", "inference.postprocess", "recipe"},
+    "inference.quality": {"types"},
+    "recipe": {"types", "data", "inference.postprocess", "inference.quality"},
+    "inference": {"types", "files", "data", "models", "recipe", "inference.postprocess", "inference.quality"},
+    "training": {
+        "types", "files", "data", "models", "evaluation", "inference", "inference.postprocess", "inference.quality",
+        "recipe",
+    },
     "recipes": {
         "types", "data", "models", "evaluation", "training", "inference.postprocess", "inference.boxes",
         "inference.instances", "recipe",
@@ -30,7 +34,7 @@ ALLOWED = {
     "screen": {"types"},
     "workflows": {
         "types", "files", "data", "models", "evaluation", "inference", "inference.postprocess", "recipe", "training",
-        "recipes", "reports", "inference.boxes",
+        "recipes", "reports", "inference.boxes", "inference.quality",
     },
     "cli": {
         "types", "files", "data", "models", "evaluation", "inference", "recipe", "training", "recipes", "reports",

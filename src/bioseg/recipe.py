@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bioseg.data.splits import Split
+    from bioseg.inference.quality import Quality
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class SegmentationRecipe:
         reference_scores: (probability, mask, truth) → scores under the names a specification page uses; None: none.
         choose: (examples, postprocess) → postprocess, chosen on held out cases after training
             (:mod:`bioseg.training.choose`).
+        quality: (predictor, training samples, validation samples) → what tells how far to trust a prediction, learned
+            after training (:mod:`bioseg.training.fit_quality`).
         adapt: (recipe, cases) → (recipe, reasons), for a recipe that looks at the data first.
     """
 
@@ -95,7 +98,15 @@ class SegmentationRecipe:
     judged_on: Literal["picture", "prepared"] = "picture"
     reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
     choose: "Call[Postprocess] | None" = None
+    quality: "Call[Quality] | None" = None
     adapt: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learned."""
+        if self.quality and self.preparation.fit == "windows":
+            raise BiosegError(
+                "quality: compares whole pictures of one size, but preparation.fit is windows; leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -251,6 +262,8 @@ def _replace(whole: Any, path: list[str], value: Any, setting: str) -> Any:
             return Call(whole.function, tuple({**parts, name: value}.items()))
     else:
         parts = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
+        if value is None and not deeper and name in (f.name for f in dataclasses.fields(whole) if f.default is None):
+            return dataclasses.replace(whole, **{name: None})
     if name not in parts:
         raise BiosegError(f"--set {setting}: there is no '{name}' here; there are: {', '.join(sorted(parts))}")
     old = parts[name]

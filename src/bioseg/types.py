@@ -42,6 +42,24 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """How far to trust a prediction.
+
+    Attributes:
+        score: [0, 1]; about the Dice to expect.
+        reasons: In plain words, the weightiest first, why a person should look at it; empty where nothing is wrong.
+    """
+
+    score: float
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a person should look at it."""
+        return bool(self.reasons)
+
+
+@dataclass(frozen=True)
 class RawFormat:
     """What a headerless file does not say of itself.
 

@@ -9,14 +9,17 @@ import pytest
 
 from bioseg import recipes
 from bioseg.data import cases as reading
+from bioseg.data.pixels import Stored
 from bioseg.evaluation import overlap
 from bioseg.evaluation.instances import instance_scores
 from bioseg.inference import shipped
-from bioseg.inference.predictor import Predictor
+from bioseg.inference.predictor import QUALITY, Predictor
 from bioseg.recipe import fingerprint
 from bioseg.types import BiosegError
 from bioseg.workflows import models
 from bioseg.workflows.predict import predict
+
+from ..foreign_pictures import FOREIGN
 
 NAMES = shipped.names()
 ARCHIVED = {
@@ -25,6 +28,8 @@ ARCHIVED = {
     "cardiac-lv": ("sunnybrook-png", "dice", 0.9),
 }
 """Archive, score and what the mean over a few pictures that the model has not learned from must reach."""
+JUDGING = [name for name in NAMES if (shipped.find(name) / QUALITY).exists()]
+"""Those that say how far to trust them."""
 
 
 def test_the_models_of_our_own_recipes_are_there() -> None:
@@ -86,6 +91,31 @@ class TestEach:
             else:
                 scores.append(getattr(overlap, score)(overlap.confusion(found.mask, truth > 0)))
         assert np.mean(scores) > least, scores
+
+
+@pytest.mark.parametrize("name", JUDGING)
+class TestEachThatJudgesItself:
+    @pytest.mark.parametrize("picture", FOREIGN)
+    def test_what_is_of_another_kind_is_flagged(self, name: str, picture: str) -> None:
+        quality = Predictor.open(Path(name), "cpu").predict(Stored(FOREIGN[picture](256))).quality
+        assert quality is not None and quality.flagged and quality.score < 0.6
+
+    @pytest.mark.data
+    def test_what_is_outlined_well_is_not_flagged(self, name: str, archive) -> None:
+        predictor = Predictor.open(Path(name), "cpu")
+        assert predictor.quality is not None
+        split = predictor.recipe.split(predictor.recipe.list_cases(archive(ARCHIVED[name][0])))
+        flags, scores = [], []
+        for case in (split.test or split.validation)[:8]:
+            stored = reading.read_picture(case)
+            found = predictor.predict(stored)
+            assert found.quality is not None
+            dice = overlap.dice(overlap.confusion(found.mask, reading.read_mask(case, stored.pixels.shape[:2])))
+            if dice > predictor.quality.least:
+                flags.append(found.quality.flagged)
+                scores.append(found.quality.score - dice)
+        assert len(flags) >= 6 and sum(flags) <= 1
+        assert np.mean(np.abs(scores)) < 0.05
 
 
 def test_a_run_with_folds_is_not_shipped(tmp_path: Path) -> None:

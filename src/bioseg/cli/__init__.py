@@ -144,6 +144,7 @@ def predict(
             out,
             probabilities=probabilities,
             progress=lambda d, n: screen.tell("outlining", d, n, ""),
+            say=screen.say,
         )
     screen.say(f"{count} of {len(pictures)} pictures outlined in {out}")
     _finish(screen, problems)

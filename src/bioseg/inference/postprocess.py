@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from bioseg.inference.boxes import Boxes, find_boxes
 from bioseg.inference.instances import Instances, find_objects
-from bioseg.types import Box, Labels, Mask, Probability
+from bioseg.types import Box, Judgement, Labels, Mask, Probability
 
 EIGHT = np.ones((3, 3), bool)
 
@@ -45,12 +45,14 @@ class Prediction:
         probability: The same grid, [0, 1].
         labels: One number an object; None where the recipe tells none apart.
         boxes: Surest first; None where the recipe draws none.
+        quality: How far to trust it; None where the model cannot tell.
     """
 
     mask: Mask
     probability: Probability
     labels: Labels | None = None
     boxes: tuple[Box, ...] | None = None
+    quality: Judgement | None = None
 
 
 def finish(outputs: dict[str, Probability], how: Postprocess) -> Prediction:

@@ -1,7 +1,8 @@
 """Models that come with bioseg: a folder each under ``shipped/``, opened by name.
 
 A folder holds ``record.json`` (with the SHA-256 of the weights), ``best.safetensors`` in half precision, ``summary.json`` of
-the test part, the chosen postprocessing, and the model card ``card.md``.
+the test part, the chosen postprocessing, ``quality.json`` where the model can say how far to trust it, and the model card
+``card.md``.
 """
 
 import hashlib

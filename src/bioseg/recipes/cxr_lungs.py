@@ -9,6 +9,7 @@ from bioseg.inference.postprocess import Postprocess
 from bioseg.models import pretrained_unet
 from bioseg.recipe import SegmentationRecipe
 from bioseg.training.defaults import PRETRAINED
+from bioseg.training.fit_quality import fit_quality
 from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
@@ -32,4 +33,5 @@ RECIPE = SegmentationRecipe(
     ),
     postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),
     flips=True,
+    quality=call(fit_quality, least=0.9),
 )  # fmt: skip

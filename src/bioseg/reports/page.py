@@ -12,6 +12,7 @@ from bioseg import files
 from bioseg.evaluation.summary import Row, compare, summarise
 from bioseg.reports.figures import best_epoch, score_name
 from bioseg.reports.run_folder import Run, read_run
+from bioseg.reports.trust import TRUST, trust
 from bioseg.types import BiosegError
 
 FIGURES = {
@@ -27,6 +28,7 @@ FIGURES = {
     "training": "What the network learns from: four prepared pictures, each with its mask.",
     "rows": "Picture, truth and prediction side by side: one of each band of IoU (.85, .9, .95) that has any, the rest by lot.",
     "confusion-matrix": "Shares of all pixels, averaged over pictures.",
+    "trust": "What is left when the pictures of the lowest quality are put aside.",
 }
 MEANINGS = {
     "dice": ("Dice", "twice the overlap, divided by both areas together"),
@@ -65,7 +67,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": _number, "interval": _interval, "short": _short}
-    tools = (best_epoch, headline, learning, fault, score_rows, source_rows, strip, settings, origins)
+    tools = (best_epoch, headline, learning, fault, score_rows, source_rows, strip, settings, origins, trust)
     page = environment.get_template("report.html").render(
         runs=runs,
         run=runs[0],
@@ -171,7 +173,7 @@ def score_rows(run: Run, which: str = "summary") -> list[tuple[str, str, dict[st
     """(name, meaning, summary) of every score, the main ones first."""
     scores = {name: value for name, value in getattr(run, which).items() if isinstance(value, dict)}
     order = [name for name in MEANINGS if name in scores]
-    order += [name for name in scores if name not in MEANINGS and not name.startswith("share_")]
+    order += [name for name in scores if name not in (*MEANINGS, *TRUST) and not name.startswith("share_")]
     return [(*MEANINGS.get(name, (score_name(name), "")), scores[name]) for name in order]
 
 

@@ -14,9 +14,9 @@ from bioseg.data import cases as reading
 from bioseg.data import prepare, targets
 from bioseg.evaluation import detection, instances, summary
 from bioseg.inference.boxes import Boxes, find_boxes
-from bioseg.inference.postprocess import Prediction, finish
+from bioseg.inference.postprocess import Prediction
 from bioseg.inference.predictor import Predictor
-from bioseg.reports import figures, object_figures
+from bioseg.reports import figures, object_figures, trust
 from bioseg.types import BiosegError, Box, Case, Mask, Picture, Problem
 
 Progress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def look(predictor: Predictor, case: Case) -> Look:
     started = time.perf_counter()
     if predictor.recipe.judged_on == "prepared":
         picture, placement = predictor.prepare(stored)
-        found = finish(predictor.outputs_prepared(picture), predictor.recipe.postprocess)
+        found = predictor.predict_prepared(picture)
         seconds = time.perf_counter() - started
         truth = targets.draw(case, placement, how)[0]
         shown = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
@@ -116,6 +116,8 @@ def _row(seen: Look, predictor: Predictor) -> summary.Row:
         scores |= instances.instance_scores(found.labels, reading.read_labels(seen.case, seen.truth.shape))
     if found.boxes is not None:
         scores["rsna_score"] = detection.picture_score(found.boxes, true_boxes(seen.case, seen.truth))
+    if found.quality is not None:
+        scores |= {"quality": found.quality.score, "flagged": float(found.quality.flagged)}
     if predictor.recipe.reference_scores:
         scores |= predictor.recipe.reference_scores(found.probability, found.mask, seen.truth)
     return summary.Row(seen.case.id, seen.case.patient, seen.case.source, scores)
@@ -153,6 +155,8 @@ def _draw(
     trio = [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
     figures.save(figures.best_median_worst(shown(trio)), folder / "best-median-worst.png")
     figures.save(figures.distribution(rows), folder / "distribution.png")
+    if trust.judged(rows):
+        figures.save(trust.rejection(rows), folder / "trust.png")
     shares = {cell: float(np.mean([row.scores[f"share_{cell}"] for row in rows])) for cell in ("tp", "fp", "fn", "tn")}
     figures.save(figures.confusion_matrix(shares), folder / "confusion-matrix.png")
 

@@ -49,6 +49,7 @@ BASE = replace(
     augmentation=GEOMETRY,
     postprocess=Postprocess(),
     flips=False,
+    quality=None,
 )
 PERCENTILES = replace(
     BASE, preparation=replace(BASE.preparation, intensity=(call(prepare.percentile_window, low=1.0, high=99.0),))

@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 
 from bioseg import files
 from bioseg.inference import shipped
-from bioseg.inference.predictor import CHOSEN, read_record
+from bioseg.inference.predictor import CHOSEN, QUALITY, read_record
 from bioseg.types import BiosegError
 
 LIMIT = 12_000_000
@@ -72,6 +72,7 @@ def ship(run: Path, name: str, card: str, *, root: Path = shipped.ROOT) -> Path:
     files.write(folder / "best.safetensors", data)
     files.write(folder / "summary.json", (judged / "summary.json").read_bytes())
     files.write(folder / "card.md", card)
-    if (run / CHOSEN).exists():
-        shutil.copy(run / CHOSEN, folder / CHOSEN)
+    for extra in (CHOSEN, QUALITY):
+        if (run / extra).exists():
+            shutil.copy(run / extra, folder / extra)
     return folder

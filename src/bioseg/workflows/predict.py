@@ -19,7 +19,9 @@ OBJECT_COLUMNS = (
     "file", "object", "area_px", "area_mm2", "centroid_row", "centroid_col", "left", "top", "width", "height",
     "mean_intensity", "eccentricity",
 )  # fmt: skip
-COLUMNS = ("file", "mask", "rows", "cols", "area_px", "area_mm2", "components", "mean_probability")
+COLUMNS = (
+    "file", "mask", "rows", "cols", "area_px", "area_mm2", "components", "mean_probability", "quality", "flag",
+)  # fmt: skip
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -46,7 +48,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
 
 def predict(
     predictor: Predictor, pictures: Sequence[Path], out: Path, *, probabilities: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None, say: Callable[[str], None] = lambda line: None,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     """Write ``<stem>.png`` (0/255) for every picture and ``measurements.csv``; one bad picture stops no other.
 
@@ -59,6 +61,7 @@ def predict(
         out: Folder; pictures of the same stem get their folder's name in front.
         probabilities: Write ``<stem>.probability.png`` too, 16 bit, 65535 for 1.
         progress: Told (done, total).
+        say: Hears how many are flagged, where the model can tell.
 
     Returns:
         How many were outlined, and the others with the reason.
@@ -87,6 +90,9 @@ def predict(
         except BiosegError as fault:
             problems.append(Problem(path, str(fault)))
         progress(done, len(pictures))
+    if predictor.quality:
+        flagged = sum(bool(row["flag"]) for row in rows)
+        say(f"{flagged} of {len(rows)} flagged: a person should look at them; why stands in {out / 'measurements.csv'}")
     how = predictor.recipe.postprocess
     for wanted, file, columns, lines in (
         (rows, "measurements.csv", COLUMNS, rows),
@@ -99,8 +105,11 @@ def predict(
 
 
 def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> dict[str, object]:
-    """Size, area in px and, where spacing is known, mm², 8-connected components, mean probability inside the mask."""
-    mask = prediction.mask
+    """Size, area in px and, where spacing is known, mm², 8-connected components, mean probability inside the mask.
+
+    Where the model can tell, also how far to trust it: ``quality`` in [0, 1] and ``flag``, the reasons for a second look.
+    """
+    mask, quality = prediction.mask, prediction.quality
     area = int(mask.sum())
     return {
         "rows": mask.shape[0],
@@ -109,6 +118,8 @@ def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> d
         "area_mm2": round(area * spacing_mm[0] * spacing_mm[1], 3) if spacing_mm else "",
         "components": int(label(mask).max()),
         "mean_probability": round(float(np.mean(prediction.probability[mask])), 4) if area else "",
+        "quality": round(quality.score, 4) if quality else "",
+        "flag": "; ".join(quality.reasons) if quality else "",
     }
 
 

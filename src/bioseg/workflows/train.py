@@ -24,6 +24,7 @@ from bioseg.training.fit_segmenter import Watch, fit_segmenter
 from bioseg.training.run import Run, claim
 from bioseg.types import BiosegError, Case, Problem
 from bioseg.workflows.judge import judge, true_boxes
+from bioseg.workflows.quality import add_quality
 from bioseg.workflows.record import origin
 
 CHOOSE_ON, CHOOSE_BYTES = 200, 800_000_000
@@ -126,6 +127,12 @@ def train(order: Order, *, tell: Tell, say: Callable[[str], None]) -> Outcome:
         by_folder = {folder: [case for case in validation if held_out[case.id] == folder] for folder in opened}
         for line in _choose(order.out, recipe, opened, by_folder, tell):
             say(line)
+        opened = {folder: Predictor.open(folder, str(device)) for folder in opened}
+    if recipe.quality:
+        add_quality(
+            order.out, recipe.quality, samples, device=str(device),
+            progress=lambda d, n: tell("quality", d, n, "how far to trust it"),
+        )  # fmt: skip
         opened = {folder: Predictor.open(folder, str(device)) for folder in opened}
     result, faults = judge(
         lambda case: opened[held_out[case.id]], validation, order.out, progress=lambda d, n: tell("judging", d, n, "")
