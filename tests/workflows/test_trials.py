@@ -41,7 +41,12 @@ class Ticks(Clock):
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("sets")
     phantom_layouts.write_montgomery(folder / "m", count=10, size_px=32)
-    phantom_layouts.write_jsrt(folder / "j", count=5)
+    phantom_layouts.write_shenzhen(folder / "j", count=5, size_px=32, seed=1)
+    for path in (folder / "j" / "CXR_png").iterdir():  # as PNG copies of the set lie; 2048×2048 would take its time
+        number = path.stem.split("_")[1][1:]
+        for old, new in ((path, "images"), (folder / "j" / "mask" / f"{path.stem}_mask.png", "masks/left_lung")):
+            (folder / "j" / new).mkdir(parents=True, exist_ok=True)
+            old.rename(folder / "j" / new / f"JPCNN{number}.png")
     phantom_layouts.write_shenzhen(folder / "s", count=3, size_px=32)
     return {"Montgomery": folder / "m", "JSRT": folder / "j", "Shenzhen": folder / "s"}
 
@@ -125,7 +130,9 @@ def test_runs_of_other_settings_are_refused(done: tuple[Order, int]) -> None:
         run_trials(other, tell=lambda *_: None, say=lambda _: None)
 
 
-def test_what_cannot_be_carried_out_is_refused_and_what_is_missing_named(sets: dict[str, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_carried_out_is_refused_and_what_is_missing_named(
+    sets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BiosegError, match="--montgomery"):
         Order({"JSRT": sets["JSRT"]}, tmp_path, {})
     with pytest.raises(BiosegError, match="--only 9"):
@@ -133,6 +140,7 @@ def test_what_cannot_be_carried_out_is_refused_and_what_is_missing_named(sets: d
     with pytest.raises(BiosegError, match=r"no such folder.*--jsrt"):
         Order({**sets, "JSRT": tmp_path / "none"}, tmp_path, {})
     order = Order({"Montgomery": sets["Montgomery"]}, tmp_path / "out", {}, minutes=0)
+    monkeypatch.setattr(trials, "Clock", Clock)
     made, finished = run_trials(order, tell=lambda *_: None, say=lambda _: None)
     text = made[0].read_text()
     assert not finished

@@ -1,7 +1,7 @@
 """The nine trials of lungs in chest X-rays across hospitals, from one command, in as many slices as it takes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,7 @@ def results(order: Order) -> list[dict[str, Any]]:
 def _mean(rows: list[Row]) -> dict[str, Any]:
     if not rows:
         return {"n": 0}
-    one = summarise(rows)[SCORE]
+    one = summarise([replace(row, scores={SCORE: row.scores[SCORE]}) for row in rows])[SCORE]
     return {"n": len(rows) - one["undefined"], "mean": one["mean"], "sd": one["sd"], "ci95": one["ci95"]}
 
 
