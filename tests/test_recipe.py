@@ -60,6 +60,12 @@ def test_a_wrong_setting_is_refused_with_its_reason(setting: str, said: str) -> 
         override(recipes.get("nuclei-reference"), setting)
 
 
+def test_a_record_of_a_later_version_is_refused_in_words() -> None:
+    later = {"$type": "bioseg.data.augment:Augmentation", "elastic_px": 3.0}
+    with pytest.raises(BiosegError, match=r"elastic_px.*install the version that wrote it"):
+        decode(later)
+
+
 @pytest.mark.parametrize("name", ["os:system", "builtins:eval", "biosegx.evil:run", "bioseg.models.unet:no_such"])
 def test_foreign_names_are_not_resolved(name: str) -> None:
     with pytest.raises(BiosegError, match="record names"):

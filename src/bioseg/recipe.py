@@ -216,7 +216,10 @@ def decode(value: Any) -> Any:
     if "$call" in value:
         return Call(_resolve(value["$call"]), tuple(rest.items()))
     if "$type" in value:
-        return _resolve(value["$type"])(**rest)
+        try:
+            return _resolve(value["$type"])(**rest)
+        except TypeError as fault:  # a field this version does not know
+            raise BiosegError(f"record: {fault}; install the version that wrote it") from None
     if "$function" in value:
         return _resolve(value["$function"])
     return rest

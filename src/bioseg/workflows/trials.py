@@ -193,9 +193,9 @@ def results(order: Order) -> list[dict[str, Any]]:
 
     Returns:
         ``trial``, ``what``, ``set``, ``published`` (mean and SD, or None), and where it is judged ``n``, ``mean``, ``sd``,
-        ``ci95``; where a translator came first ``unseen``: the same of the pictures it did not learn from.
+        ``ci95``; of the translators' source ``unseen`` too: the same of the pictures none of them learned from.
     """
-    rows = []
+    rows, learned = [], _learned(order)
     for trial in TRIALS:
         for name in SETS:
             row: dict[str, Any] = {"trial": trial.name, "what": trial.what, "set": name}
@@ -204,11 +204,17 @@ def results(order: Order) -> list[dict[str, Any]]:
             if place and (place / "scores.csv").exists() and not (trial.translator and name != SOURCE):
                 scores = read_csv(place / "scores.csv")
                 row |= _mean(scores)
-                if trial.translator:
-                    parts = read_record(order.out / "models" / trial.translator)["parts"]["source"]
-                    row["unseen"] = _mean([one for one in scores if one.case not in set(parts["train"])])
+                if name == SOURCE and learned:
+                    row["unseen"] = _mean([one for one in scores if one.case not in learned])
             rows.append(row)
     return rows
+
+
+def _learned(order: Order) -> set[str]:
+    """Cases of :data:`SOURCE` that a translator learned from."""
+    folders = [order.out / "models" / name for name in RECIPES if name.startswith("cyclegan")]
+    records = [read_record(folder) for folder in folders if (folder / "record.json").exists()]
+    return {case for record in records for case in record["parts"]["source"]["train"]}
 
 
 def _mean(rows: list[Row]) -> dict[str, Any]:
@@ -228,7 +234,7 @@ def _write(order: Order) -> list[Path]:
     notes = [
         "First line of a cell: ours, mean ± standard deviation, 95 % interval of the mean over patients, pictures. Second "
         "line: published. Dice with smoothing 1 on the prepared grid, five folds averaged, parts and holes below 2 % cleaned up.",
-        "Montgomery: the 28 test pictures. Where a translator comes first, the pictures it did not learn from are given too.",
+        "Montgomery: the 28 test pictures. JSRT: all, and those that no translator learned from.",
         *(_note(order, name) for name in RECIPES),
     ]
     return table.write(
@@ -247,7 +253,7 @@ def _cell(row: dict[str, Any], order: Order, trial: Trial) -> str:
     if row.get("n"):
         lines.append(_numbers(row))
         if row.get("unseen", {}).get("n"):
-            lines.append(f"unseen by the translator: {_numbers(row['unseen'])}")
+            lines.append(f"unseen by translators: {_numbers(row['unseen'])}")
     elif trial.model and not (trial.translator and row["set"] != SOURCE):
         lines.append("not run yet" if row["set"] in order.sets and order.wants(trial) else "not asked for")
     if row["published"]:
