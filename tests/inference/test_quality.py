@@ -153,7 +153,7 @@ def test_the_altered_view_comes_back_in_its_place() -> None:
     """What is clearly bright stays so, in its place; what is a little too dark to be marked, no longer is."""
     picture = torch.full((1, 1, 50, 50), 0.1)
     picture[..., 10:30, 15:35], picture[..., 35:45, 15:35] = 1.0, 0.4
-    (seen,) = ensemble.altered([Bright()], picture)
+    _, seen = ensemble.views([Bright()], picture, altered=True)
     assert seen.shape == picture.shape
     wrong = (seen > 0.5) != (picture > 0.2)
     assert wrong.float().mean() < 0.04

@@ -91,9 +91,13 @@ class Predictor:
         """The same, and what speaks for and against it; costs one more view by each network."""
         batch, how = self._batch(picture), self.recipe
         with ensemble.encoded(self.networks[0]) as features:
-            views = list(ensemble.views(self.networks, batch, flips=how.flips, turns=how.turns))
+            looks = [
+                list(ensemble.views([network], batch, flips=how.flips, turns=how.turns, altered=True))
+                for network in self.networks
+            ]
+        views = [view for *plain, _ in looks for view in plain]
         outputs = self._named(torch.stack(views).mean(0))
-        seen = torch.cat([*views, *ensemble.altered(self.networks, batch)])[:, 0].cpu().numpy()
+        seen = torch.cat([*views, *(look[-1] for look in looks)])[:, 0].cpu().numpy()
         mask = finish(outputs, how.postprocess).mask
         return outputs, Evidence(seen, outputs["inside"], mask, how.postprocess.threshold, _first(features))
 
