@@ -232,8 +232,8 @@ def _write(order: Order) -> list[Path]:
         for trial in TRIALS
     ]
     notes = [
-        "First line of a cell: ours, mean ± standard deviation, 95 % interval of the mean over patients, pictures. Second "
-        "line: published. Dice with smoothing 1 on the prepared grid, five folds averaged, parts and holes below 2 % cleaned up.",
+        "A cell: ours, mean ± standard deviation, pictures, 95 % interval of the mean over patients; last, what was "
+        "published. Dice with smoothing 1 on the prepared grid, five folds averaged, parts and holes below 2 % cleaned up.",
         "Montgomery: the 28 test pictures. JSRT: all, and those that no translator learned from.",
         *(_note(order, name) for name in RECIPES),
     ]
@@ -253,9 +253,10 @@ def _cell(row: dict[str, Any], order: Order, trial: Trial) -> str:
     if row.get("n"):
         lines.append(_numbers(row))
         if row.get("unseen", {}).get("n"):
-            lines.append(f"unseen by translators: {_numbers(row['unseen'])}")
+            lines.append(f"unseen by translators:\n{_numbers(row['unseen'])}")
     elif trial.model and not (trial.translator and row["set"] != SOURCE):
-        lines.append("not run yet" if row["set"] in order.sets and order.wants(trial) else "not asked for")
+        given = row["set"] in order.sets
+        lines.append("set not given" if not given else "not run yet" if order.wants(trial) else "not asked for")
     if row["published"]:
         mean, deviation = row["published"]
         lines.append(f"published {mean:.4f}" + ("" if deviation is None else f" ± {deviation:.3f}"))
@@ -264,8 +265,8 @@ def _cell(row: dict[str, Any], order: Order, trial: Trial) -> str:
 
 def _numbers(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
-    interval = "" if low != low else f" ({low:.4f} … {high:.4f})"
-    return f"{row['mean']:.4f} ± {row['sd']:.3f}{interval}, n = {row['n']}"
+    interval = "" if low != low else f"\n{low:.4f} … {high:.4f}"
+    return f"{row['mean']:.4f} ± {row['sd']:.3f}, n = {row['n']}{interval}"
 
 
 def _note(order: Order, name: str) -> str:
