@@ -1,4 +1,4 @@
-"""Lungs in chest X-rays of any hospital, learned from one: strong changes of intensity, distractors, random filters."""
+"""Lungs in chest X-rays of any hospital, learned from one: strong changes of intensity, mixed amplitudes, distractors."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ RECIPE = SegmentationRecipe(
         intensity=(call(prepare.percentile_window, low=1.0, high=99.0), call(prepare.chest_upright)),
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1),
-    training=replace(PRETRAINED, epochs=200),
+    training=replace(PRETRAINED, epochs=150),
     augmentation=strong_intensity(
         Augmentation(
             rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.7, 1.3), aspect=1.3, flip_cols=0.5,
-            convolution_chance=0.5, inversion_chance=0.15, distractors=3,
+            fourier_chance=0.5, inversion_chance=0.15, distractors=3,
         )
     ),
     postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),

@@ -12,5 +12,6 @@ RECIPE = replace(
     purpose="for people who just want lungs; learned from Montgomery, JSRT and Shenzhen together",
     list_cases=call(chest_xrays.list_cases),
     split=call(splits.each_source, test=0.2, seed=999, validation=0.1),
+    augmentation=replace(cxr_lungs.RECIPE.augmentation, fourier_chance=0.0, convolution_chance=0.5),
     training=replace(cxr_lungs.RECIPE.training, epochs=40),
 )
