@@ -121,7 +121,7 @@ def test_the_three_tables_say_the_same(done: tuple[Order, int]) -> None:
         if row.get("n"):
             assert f"{row['mean']:.4f} ± {row['sd']:.3f}" in text
     assert "preparation.size_px 32×32 instead of 256×256" in text and "training.epochs 1 instead of 80" in text
-    assert "published 0.8879 ± 0.047" in text and "not run yet" not in text and "as published" not in text
+    assert "published 0.8879 ± 0.047" in text and "not run yet" not in text and "; as published" not in text
 
 
 def test_runs_of_other_settings_are_refused(done: tuple[Order, int]) -> None:
@@ -147,7 +147,7 @@ def test_what_cannot_be_carried_out_is_refused_and_what_is_missing_named(
     assert not finished
     assert (
         "cyclegan-unet: needs --jsrt" in text
-        and "not asked for" in text
+        and "set not given" in text
         and "enhanced: not finished yet; as published" in text
     )
 
