@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bioseg.cli import studies
-from bioseg.types import BiosegError, Problem
+from bioseg.types import BiosegError, Case, Problem
 
 if TYPE_CHECKING:
     from bioseg.screen import Screen
@@ -33,6 +33,12 @@ SETS = "--montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs
 First = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the pictures first, by this run of a CycleGAN, to its target."),
+]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt", help="Take batch-norm statistics from these pictures first, for a source not learned from."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
@@ -103,6 +109,7 @@ def evaluate(
     data: Data,
     out: Out,
     translator: First = None,
+    adapt: Adapt = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -110,7 +117,9 @@ def evaluate(
     from bioseg.workflows.evaluate import evaluate as work
 
     with _screen() as screen:
-        summary, problems = work(model, data, out, translator=translator, device=device, tell=screen.tell)
+        summary, problems = work(
+            model, data, out, translator=translator, adapted=adapt, device=device, tell=screen.tell
+        )
     if as_json:
         _print_json(summary)
     else:
@@ -126,11 +135,13 @@ def predict(
     out: Out,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     translator: First = None,
+    adapt: Adapt = False,
     device: Device = "auto",
 ) -> None:
     """Outline pictures: a 0/255 mask a picture, in its own size, and measurements.csv."""
     from bioseg.inference.predictor import Predictor
     from bioseg.inference.translator import Translator
+    from bioseg.workflows import adapt as adapting
     from bioseg.workflows import predict as work
 
     pictures = work.find_pictures(paths)
@@ -138,6 +149,9 @@ def predict(
     if translator:
         predictor.before = Translator.open(translator, device).translate
     with _screen() as screen:
+        if adapt:
+            cases = [Case(path.stem, path.stem, path) for path in pictures]
+            screen.say(f"adapted to {adapting.adapt(predictor, cases)} pictures")
         count, problems = work.predict(
             predictor,
             pictures,

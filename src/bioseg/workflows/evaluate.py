@@ -10,16 +10,25 @@ from bioseg.inference.translator import Translator
 from bioseg.recipe import SegmentationRecipe, read_cases
 from bioseg.reports.page import write_report
 from bioseg.types import BiosegError, Case, Problem
+from bioseg.workflows.adapt import adapt
 from bioseg.workflows.judge import judge
 from bioseg.workflows.train import Tell
 
 
 def evaluate(
-    model: Path, data: Path, out: Path, *, translator: Path | None = None, device: str = "auto", tell: Tell
+    model: Path,
+    data: Path,
+    out: Path,
+    *,
+    translator: Path | None = None,
+    adapted: bool = False,
+    device: str = "auto",
+    tell: Tell,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Write ``scores.csv``, ``summary.json``, ``figures/`` and ``report.html`` for ``model`` on ``data``.
 
-    With a ``translator``, the run folder of a CycleGAN, pictures get the look of its target first.
+    With a ``translator``, the run folder of a CycleGAN, pictures get the look of its target first. An ``adapted`` model has the
+    batch-norm statistics of these pictures, see :func:`bioseg.workflows.adapt.adapt`.
 
     Returns:
         The summary, and the cases that could not be judged.
@@ -35,10 +44,14 @@ def evaluate(
     cases = [case for case in _cases(predictor.recipe, data) if case.has_truth]
     if not cases:
         raise BiosegError(f"{data}: no picture with a mask; `bioseg predict` outlines pictures without")
+    if adapted:
+        adapt(predictor, cases)
     result, problems = judge(
         lambda case: predictor, cases, out, progress=lambda done, total: tell("judging", done, total, "")
     )
-    how = {"judged_on": data.resolve().name, "model": str(model)}
+    how: dict[str, Any] = {"judged_on": data.resolve().name, "model": str(model)}
+    if adapted:
+        how["adapted"] = True
     if translator:
         how["translator"] = str(translator)
     files.write_json(out / "record.json", {**read_record(model), **how})
