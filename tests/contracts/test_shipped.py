@@ -26,6 +26,8 @@ ARCHIVED = {
     "ct-lungs": ("finding-lungs", "iou", 0.97),
     "nuclei": ("stage1_train", "ap", 0.5),
     "cardiac-lv": ("sunnybrook-png", "dice", 0.9),
+    "cxr-lungs": ("montgomery", "dice", 0.97),
+    "cxr-lungs-all": ("montgomery", "dice", 0.97),
 }
 """Archive, score and what the mean over a few pictures that the model has not learned from must reach."""
 JUDGING = [name for name in NAMES if (shipped.find(name) / QUALITY).exists()]
