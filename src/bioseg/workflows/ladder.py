@@ -32,7 +32,7 @@ from bioseg.recipes import cxr_lungs
 from bioseg.reports import table
 from bioseg.training.defaults import PRETRAINED
 from bioseg.types import BiosegError, Case, call
-from bioseg.workflows.slices import Clock, Model, TimeUp, ensure_trained, minutes_learned
+from bioseg.workflows.slices import Clock, Model, TimeUp, ensure_trained, is_finished, minutes_learned
 from bioseg.workflows.train import Tell
 
 FOLDS, BATCH = 3, 8
@@ -233,8 +233,8 @@ def climb(order: Order, *, tell: Tell, say: Callable[[str], None]) -> tuple[list
 def _judged_on(rung: Rung, order: Order, sets: dict[str, list[Case]]) -> list[str]:
     if not rung.translator:
         return [name for name in sets if not (name == "validation" and rung.together)]
-    trained = (order.out / "models" / rung.translator / "best.safetensors").exists()
-    return [TRANSLATED] if trained and TRANSLATED in sets else []
+    run = order.out / "models" / rung.translator
+    return [TRANSLATED] if TRANSLATED in sets and (run / "record.json").exists() and is_finished(run) else []
 
 
 def _judge(rung: Rung, name: str, order: Order, sets: dict[str, list[Case]]) -> list[Row]:

@@ -71,9 +71,13 @@ def is_trained(model: Model, folder: Path) -> bool:
             f"{folder}: holds a run with fingerprint {record['fingerprint']} and {record.get('folds', 0)} folds, wanted "
             f"are {wanted} and {model.folds}; choose another --out, or the budget it was begun with"
         )
-    if isinstance(model.recipe, TranslationRecipe):
-        return (folder / "figures" / "curves.png").exists()
-    return (folder / "report.html").exists()
+    return is_finished(folder)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's last file is there: the report of a segmenter, the curves of a translator."""
+    last = "figures/curves.png" if "target" in read_record(folder) else "report.html"
+    return (folder / last).exists()
 
 
 def ensure_trained(
@@ -92,8 +96,7 @@ def ensure_trained(
 
     def said(line: str) -> None:
         say(line)
-        if "epoch" in line:
-            clock.check()
+        clock.check()  # a line is said when an epoch is on disk, or between parts of the work
 
     resume = folder.exists()
     if isinstance(model.recipe, TranslationRecipe):
