@@ -60,8 +60,7 @@ def pretrained_unet(
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
         widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five the outlines are
-            drawn at a half or a quarter of the picture's size and enlarged. Without the last level training takes a fifth
-            less time and prediction in batches a third (256×256, two CPU cores).
+            drawn at a half or a quarter of the picture's size and enlarged.
         imagenet: Start the encoder from its ImageNet weights.
         outputs: Planes that are drawn pixel by pixel.
         momentum: Share of a batch in the encoder's running statistics. At ImageNet's .01 they lag behind for hundreds of

@@ -143,7 +143,7 @@ def run_trials(order: Order, *, tell: Tell, say: Callable[[str], None]) -> tuple
                     say=say,
                 )
             for name in _judged_on(order, trial):
-                _judge(order, trial, name, clock, tell)
+                _judge(order, trial, name, clock, tell, say)
             _write(order)
             say(f"trial {trial.name}: {_line(order, trial)}")
     except TimeUp:
@@ -174,7 +174,7 @@ def _scores(order: Order, trial: Trial, name: str) -> Path:
     return order.out / "scores" / trial.name.replace(" = ", "-") / name
 
 
-def _judge(order: Order, trial: Trial, name: str, clock: Clock, tell: Tell) -> None:
+def _judge(order: Order, trial: Trial, name: str, clock: Clock, tell: Tell, say: Callable[[str], None]) -> None:
     folder = _scores(order, trial, name)
     if (folder / "report.html").exists():
         return
@@ -186,6 +186,7 @@ def _judge(order: Order, trial: Trial, name: str, clock: Clock, tell: Tell) -> N
     )  # fmt: skip
     if problems:
         files.write(folder / "left-out.txt", "".join(f"{problem.reason}\n" for problem in problems))
+        say(f"{name}: {len(problems)} pictures left out, the reasons in {folder / 'left-out.txt'}")
 
 
 def results(order: Order) -> list[dict[str, Any]]:
@@ -200,7 +201,7 @@ def results(order: Order) -> list[dict[str, Any]]:
         for name in SETS:
             row: dict[str, Any] = {"trial": trial.name, "what": trial.what, "set": name}
             row["published"] = trial.published.get(name)
-            place = _scores(order, trial, name) if trial.model and order.wants(trial) else None
+            place = _scores(order, trial, name) if trial.model else None
             if place and (place / "scores.csv").exists() and not (trial.translator and name != SOURCE):
                 scores = read_csv(place / "scores.csv")
                 row |= _mean(scores)
