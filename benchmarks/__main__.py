@@ -23,14 +23,15 @@ from torch import Tensor, nn
 
 from benchmarks import plain, time_to_score
 from bioseg import recipes
-from bioseg.data import augment, nuclei, phantom_layouts
-from bioseg.data.dataset import load
-from bioseg.inference import ensemble
-from bioseg.inference.device import FORMAT, autocast, choose, place
+from bioseg.datasets import augment, phantom_layouts
+from bioseg.datasets.layouts import nuclei
+from bioseg.datasets.samples import load
+from bioseg.inference import tta
+from bioseg.inference.device import MEMORY_FORMAT, autocast, choose, place
 from bioseg.models import residual_fcn, unet
 from bioseg.recipe import SegmentationRecipe
 from bioseg.training import losses
-from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
 from bioseg.training.run import Run
 
 ARCHIVES = Path(os.environ.get("BIOSEG_ARCHIVES", Path(__file__).parents[2] / "shared" / "data"))
@@ -72,9 +73,9 @@ def plain_step(network: nn.Module) -> Step:
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     loss_of = nn.BCEWithLogitsLoss()
 
-    def step(pictures: Tensor, masks: Tensor) -> None:
+    def step(images: Tensor, masks: Tensor) -> None:
         optimiser.zero_grad()
-        loss = loss_of(network(pictures), masks)
+        loss = loss_of(network(images), masks)
         loss.backward()
         optimiser.step()
 
@@ -86,9 +87,9 @@ def our_step(network: nn.Module, recipe: SegmentationRecipe) -> Step:
     place(network, DEVICE).train()
     optimiser = recipe.training.optimiser([{"params": network.parameters(), "lr": 1e-3}])
 
-    def step(pictures: Tensor, masks: Tensor) -> None:
+    def step(images: Tensor, masks: Tensor) -> None:
         with autocast(DEVICE):
-            logits = network(pictures.contiguous(memory_format=FORMAT))
+            logits = network(images.contiguous(memory_format=MEMORY_FORMAT))
         loss = losses.binary_cross_entropy(logits, masks)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -98,22 +99,22 @@ def our_step(network: nn.Module, recipe: SegmentationRecipe) -> Step:
 
 
 def networks() -> list[dict[str, Any]]:
-    """Milliseconds a picture, training and prediction, ours and plain."""
+    """Milliseconds an image, training and prediction, ours and plain."""
     rows, recipe = [], recipes.get("nuclei-reference")
     for name, (ours, theirs, channels, size) in PAIRS.items():
         torch.manual_seed(0)
-        pictures = torch.rand(BATCH, channels, size, size, device=DEVICE)
+        images = torch.rand(BATCH, channels, size, size, device=DEVICE)
         masks = (torch.rand(BATCH, 1, size, size, device=DEVICE) > 0.5).float()
         mine, theirs_step = our_step(ours(), recipe), plain_step(theirs())
-        train = in_turn(partial(mine, pictures, masks), partial(theirs_step, pictures, masks))
+        train = in_turn(partial(mine, images, masks), partial(theirs_step, images, masks))
         network, other = place(ours(), DEVICE).eval(), theirs().to(DEVICE).eval()
 
-        def plain_predict(other: nn.Module = other, pictures: Tensor = pictures) -> Tensor:
+        def plain_predict(other: nn.Module = other, images: Tensor = images) -> Tensor:
             with torch.no_grad():
-                return torch.sigmoid(other(pictures))
+                return torch.sigmoid(other(images))
 
-        def our_predict(network: nn.Module = network, pictures: Tensor = pictures) -> Tensor:
-            return ensemble.mean_probability([network], pictures)
+        def our_predict(network: nn.Module = network, images: Tensor = images) -> Tensor:
+            return tta.mean_probability([network], images)
 
         predict = in_turn(our_predict, plain_predict)
         rows.append({"network": name, "size": size, "train_ms": ms(train), "predict_ms": ms(predict)})
@@ -121,12 +122,12 @@ def networks() -> list[dict[str, Any]]:
 
 
 def ms(pair: tuple[float, float]) -> dict[str, float]:
-    """Milliseconds a picture, and ours as a share of plain."""
+    """Milliseconds an image, and ours as a share of plain."""
     return {"ours": 1000 * pair[0] / BATCH, "plain": 1000 * pair[1] / BATCH, "ratio": pair[0] / pair[1]}
 
 
 def loading(folder: Path) -> dict[str, Any]:
-    """Seconds to read and prepare the nuclei pictures with their masks, first and from the prepared cache."""
+    """Seconds to read and prepare the nuclei images with their masks, first and from the prepared cache."""
     data = folder / "nuclei"
     archive = ARCHIVES / "nuclei" / "stage1_train.zip"
     if archive.exists():
@@ -137,7 +138,7 @@ def loading(folder: Path) -> dict[str, Any]:
     first = timed(lambda: load(cases, how, cache=folder / "cache"))
     again = timed(lambda: load(cases, how, cache=folder / "cache"))
     return {
-        "pictures": len(cases),
+        "images": len(cases),
         "masks": sum(len(case.masks) for case in cases),
         "real": archive.exists(),
         "first_s": first,
@@ -160,15 +161,15 @@ def loop(samples: Any, folder: Path, name: str) -> dict[str, Any]:
     count = len(samples.cases)
     train, validation = samples.select(range(count * 9 // 10)), samples.select(range(count * 9 // 10, count))
     run = Run(folder / f"run-{name}", {}, seed=0, device=DEVICE, resume=False)
-    whole = timed(lambda: fit_segmenter(run, recipe, train, validation, Watch()))
-    network, size = recipe.network(), recipe.training.batch
+    whole = timed(lambda: fit_segmenter(run, recipe, train, validation, Callbacks()))
+    network, size = recipe.network(), recipe.training.batch_size
     step = our_step(network, recipe)
-    batches = [(one.pictures.to(DEVICE), one.masks.to(DEVICE)) for one in train.batches(range(len(train.cases)), size)]
+    batches = [(one.images.to(DEVICE), one.masks.to(DEVICE)) for one in train.batches(range(len(train.cases)), size)]
     step(*batches[0])  # to warm up
     bare = sum(timed(partial(step, *one)) for one in batches)
     network.eval()
     for one in validation.batches(range(len(validation.cases)), size):
-        bare += timed(partial(ensemble.logits, network, one.pictures.to(DEVICE)))
+        bare += timed(partial(tta.logits, network, one.images.to(DEVICE)))
     return {"loop": name, "epoch_s": whole / EPOCHS, "network_s": bare, "rest": 1 - bare * EPOCHS / whole}
 
 
@@ -188,7 +189,7 @@ def main() -> None:
         data = loading(folder)
         samples = data.pop("samples")
         console.print(
-            f"{data['pictures']} pictures with {data['masks']} masks ({'real' if data['real'] else 'phantoms'}): "
+            f"{data['images']} images with {data['masks']} masks ({'real' if data['real'] else 'phantoms'}): "
             f"{data['first_s']:.1f} s the first time, {data['cached_s']:.2f} s from the prepared cache"
         )
         loops = [loop(samples, folder, kind) for kind in ("as published", "augmented")]

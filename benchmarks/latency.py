@@ -1,4 +1,4 @@
-"""How long one picture takes, and where the time goes: ``python -m benchmarks.latency MODEL PICTURE``; medians of 30, in ms."""
+"""How long one image takes, and where the time goes: ``python -m benchmarks.latency MODEL PICTURE``; medians of 30, in ms."""
 
 import sys
 import time
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bioseg.data import pixels
-from bioseg.inference.ensemble import mean_probability
+from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
+from bioseg.inference.tta import mean_probability
+from bioseg.pipelines.open import open_predictor
 
 
 def median_ms(work: Callable[[], object], times: int = 30) -> float:
@@ -25,14 +26,14 @@ def median_ms(work: Callable[[], object], times: int = 30) -> float:
 
 def main() -> None:
     """Print a line a part."""
-    predictor, stored = Predictor.open(Path(sys.argv[1])), pixels.read(Path(sys.argv[2]))
+    predictor, raw_image = open_predictor(Path(sys.argv[1])), formats.read(Path(sys.argv[2]))
     plain = Predictor(predictor.networks, predictor.recipe, predictor.device)  # without its quality
-    batch = torch.from_numpy(predictor.prepare(stored)[0][None]).to(predictor.device)
+    batch = torch.from_numpy(predictor.prepare(raw_image)[0][None]).to(predictor.device)
     for name, work in (
-        ("preparation", lambda: predictor.prepare(stored)),
+        ("preparation", lambda: predictor.prepare(raw_image)),
         ("network, once", lambda: mean_probability(predictor.networks, batch)),
-        ("all but quality", lambda: plain.predict(stored)),
-        ("all", lambda: predictor.predict(stored)),
+        ("all but quality", lambda: plain.predict(raw_image)),
+        ("all", lambda: predictor.predict(raw_image)),
     ):
         print(f"{name}: {median_ms(work):.1f} ms")
 

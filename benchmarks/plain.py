@@ -79,7 +79,7 @@ class NucleiUNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
-        def pair(a: int, b: int, drop: float) -> nn.Sequential:
+        def scan(a: int, b: int, drop: float) -> nn.Sequential:
             return nn.Sequential(
                 nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Dropout(drop), nn.Conv2d(b, b, 3, padding=1), nn.ReLU()
             )

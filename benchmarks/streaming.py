@@ -1,6 +1,6 @@
 """Training on a folder that does not fit in memory: peak memory, and whether reading keeps up with the network.
 
-``python -m benchmarks.streaming COUNT`` writes COUNT pictures in the RSNA layout (1024×1024, JPEG baseline inside DICOM; forty
+``python -m benchmarks.streaming COUNT`` writes COUNT images in the RSNA layout (1024×1024, JPEG baseline inside DICOM; forty
 phantoms, copied under other names), reads all of them as one epoch does, trains the reference recipe on a few batches,
 and prints JSON; with ``--read-only`` it only reads.
 """
@@ -18,23 +18,24 @@ from typing import Any
 import torch
 
 from bioseg import recipes
-from bioseg.data import phantom_layouts, rsna
-from bioseg.data.dataset import Streamed, load
-from bioseg.recipe import override
-from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.datasets import phantom_layouts
+from bioseg.datasets.layouts import rsna
+from bioseg.datasets.samples import Streamed, load
+from bioseg.settings import override
+from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
 from bioseg.training.run import Run
 
 DISTINCT, STEPS = 40, 2
 
 
 def write(folder: Path, count: int) -> None:
-    """COUNT pictures, each with a table row of its own."""
+    """COUNT images, each with a table row of its own."""
     phantom_layouts.write_rsna(folder, count=min(count, DISTINCT), seed=0)
     table = folder / rsna.TABLE
     head, *rows = table.read_text().splitlines()
-    pictures = sorted((folder / "stage_2_train_images").glob("*.dcm"))
-    for index in range(len(pictures), count):
-        old = pictures[index % len(pictures)]
+    images = sorted((folder / "stage_2_train_images").glob("*.dcm"))
+    for index in range(len(images), count):
+        old = images[index % len(images)]
         name = f"{old.stem[:8]}-{index:05}"
         shutil.copy(old, old.with_name(f"{name}.dcm"))
         rows += [row.replace(old.stem, name) for row in rows[: 3 * DISTINCT] if row.startswith(old.stem)]
@@ -44,34 +45,34 @@ def write(folder: Path, count: int) -> None:
 def measure(folder: Path) -> dict[str, Any]:
     """Read everything once, train a little, and say what it took."""
     recipe = recipes.get("pneumonia-reference")
-    samples = load(recipe.list_cases(folder), recipe.preparation, memory_limit=0)
+    samples = load(recipe.layout(folder), recipe.preparation, memory_limit=0)
     assert isinstance(samples, Streamed)
-    size, count = recipe.training.batch, len(samples.cases)
+    size, count = recipe.training.batch_size, len(samples.cases)
     started = time.perf_counter()
-    seen = sum(len(batch.pictures) for batch in samples.batches(range(count), size))
+    seen = sum(len(batch.images) for batch in samples.batches(range(count), size))
     reading = (time.perf_counter() - started) / count
     before = peak_mb()
     if "--read-only" in sys.argv:
-        return {"pictures": seen, "reading_ms": 1000 * reading, "reading_peak_mb": before}
+        return {"images": seen, "reading_ms": 1000 * reading, "reading_peak_mb": before}
     few = samples.select(range(min(count, STEPS * size)))
     batches = list(islice(few.batches(range(len(few.cases)), size), STEPS))
     network = recipe.network().to(memory_format=torch.channels_last)
     optimiser = recipe.training.optimiser([{"params": network.parameters(), "lr": 1e-3}])
     started = time.perf_counter()
     for batch in batches:
-        loss = recipe.training.loss(network(batch.pictures.contiguous(memory_format=torch.channels_last)), batch.masks)
+        loss = recipe.training.loss(network(batch.images.contiguous(memory_format=torch.channels_last)), batch.masks)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    alone = (time.perf_counter() - started) / sum(len(batch.pictures) for batch in batches)
+    alone = (time.perf_counter() - started) / sum(len(batch.images) for batch in batches)
     del batches
     with tempfile.TemporaryDirectory() as name:
         run = Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False)
         started = time.perf_counter()
-        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)), Watch())
-        together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation picture costs a third
+        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)), Callbacks())
+        together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation image costs a third
     return {
-        "pictures": seen,
+        "images": seen,
         "reading_ms": 1000 * reading,
         "network_ms": 1000 * alone,
         "training_ms": 1000 * together,

@@ -1,6 +1,6 @@
-"""How long until the score that the reference system reported: the reference recipe and ours, on the same pictures.
+"""How long until the score that the reference system reported: the reference recipe and ours, on the same images.
 
-Both learn from the same prepared pictures and are judged by the same score on the same validation part after every epoch.
+Both learn from the same prepared images and are evaluated by the same score on the same validation part after every epoch.
 Ours is the pretrained U-Net with its training, on a schedule of a few epochs. The reference is stopped once it has taken
 ``LIMIT`` times as long as ours; its time is then a lower bound. Real archives are used where they are.
 """
@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from bioseg import recipes
-from bioseg.data import phantom_layouts
-from bioseg.data.augment import Augmentation
-from bioseg.data.dataset import Samples, load
+from bioseg.datasets import phantom_layouts
+from bioseg.datasets.augment import Augmentation
+from bioseg.datasets.samples import Samples, load
 from bioseg.recipe import SegmentationRecipe
-from bioseg.training.fit_segmenter import Watch, fit_segmenter
+from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
 from bioseg.training.run import Run
 
 LIMIT = 7.0
@@ -37,7 +37,7 @@ class Task:
     Attributes:
         reference: Its recipe.
         archive: Real data; without it ``phantom``.
-        phantom: Writes pictures in the system's layout.
+        phantom: Writes images in the system's layout.
         score: Column of the journal.
         reported: What the study reports.
         epochs: Length of our schedule.
@@ -66,10 +66,10 @@ class ReachedError(Exception):
 
 
 def ours(task: Task, reference: SegmentationRecipe) -> SegmentationRecipe:
-    """The reference's pictures and split with our network and training."""
+    """The reference's images and split with our network and training."""
     own = recipes.get(task.reference)
     network = replace(own.network, arguments=(("encoder", "lite0"), ("imagenet", True), ("momentum", 0.1)))
-    training = replace(own.training, epochs=task.epochs, batch=task.batch, encoder_rate=ENCODER_RATE)
+    training = replace(own.training, epochs=task.epochs, batch_size=task.batch, encoder_learning_rate=ENCODER_RATE)
     augmentation = Augmentation(flip_cols=reference.augmentation.flip_cols)
     return replace(reference, network=network, training=training, augmentation=augmentation)
 
@@ -89,7 +89,7 @@ def until(recipe: SegmentationRecipe, task: Task, samples: Samples, folder: Path
 
     run = Run(folder, {}, seed=recipe.training.seed, device=torch.device("cpu"), resume=False)
     with suppress(ReachedError):
-        fit_segmenter(run, recipe, train, validation, Watch(epoch=finished))
+        fit_segmenter(run, recipe, train, validation, Callbacks(epoch=finished))
     best = max(row[task.score] for row in rows)
     return {
         "seconds": time.perf_counter() - started, "epochs": len(rows), "best": best, "reached": best >= task.reported,

@@ -45,7 +45,7 @@ OUTSIDE_EVALUATION = {"torch", "matplotlib", "pydicom", "PIL"}
 
 
 def room(module: str) -> str:
-    """``bioseg.data.pixels`` → ``data``."""
+    """``bioseg.images.formats`` → ``data``."""
     parts = module.split(".")[1:]
     if ".".join(parts[:2]) in ALLOWED:
         return ".".join(parts[:2])

@@ -3,10 +3,12 @@ import json
 import pytest
 
 from bioseg import recipes
-from bioseg.data.augment import Augmentation
-from bioseg.recipe import decode, encode, fingerprint, override
+from bioseg.datasets.augment import Augmentation
+from bioseg.record import decode, encode, fingerprint
+from bioseg.settings import override
+from bioseg.specs import Call, call
 from bioseg.training import losses
-from bioseg.types import BiosegError, Call, call
+from bioseg.types import BiosegError
 
 NAMES = recipes.names()
 
@@ -31,8 +33,8 @@ def test_every_change_changes_the_fingerprint() -> None:
     changed = [
         override(recipe, setting)
         for setting in (
-            "training.batch=8",
-            "training.rate=1",
+            "training.batch_size=8",
+            "training.learning_rate=1",
             "preparation.size_px=[64,64]",
             "split.validation=0.2",
             "training.patience=null",
@@ -40,7 +42,7 @@ def test_every_change_changes_the_fingerprint() -> None:
         )
     ]
     assert len({fingerprint(one) for one in [recipe, *changed]}) == 7
-    assert changed[1].training.rate == 1.0 and isinstance(changed[1].training.rate, float)
+    assert changed[1].training.learning_rate == 1.0 and isinstance(changed[1].training.learning_rate, float)
     assert changed[2].preparation.size_px == (64, 64)
     assert isinstance(changed[3].split, Call) and dict(changed[3].split.arguments)["validation"] == 0.2
 
@@ -48,10 +50,10 @@ def test_every_change_changes_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("training.batch", "no '='"),
+        ("training.batch_size", "no '='"),
         ("training.bach=8", "there is no 'bach'"),
-        ("training.batch=many", "the value now is 16"),
-        ("training.batch.size=8", "has no parts"),
+        ("training.batch_size=many", "the value now is 16"),
+        ("training.batch_size.size=8", "has no parts"),
         ("training.loss=dice", "soft_dice"),
     ],
 )
@@ -61,7 +63,7 @@ def test_a_wrong_setting_is_refused_with_its_reason(setting: str, said: str) -> 
 
 
 def test_a_record_of_a_later_version_is_refused_in_words() -> None:
-    later = {"$type": "bioseg.data.augment:Augmentation", "elastic_px": 3.0}
+    later = {"$type": "bioseg.datasets.augment:Augmentation", "elastic_px": 3.0}
     with pytest.raises(BiosegError, match=r"elastic_px.*install the version that wrote it"):
         decode(later)
 

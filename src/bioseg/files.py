@@ -1,11 +1,16 @@
-"""Writing that leaves either the old file or the whole new one."""
+"""Files: writing that leaves either the old file or the whole new one, tables, JSON, and a lock on a folder."""
 
+import csv
 import errno
+import io
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from bioseg.types import BiosegError
 
@@ -53,15 +58,68 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table: a line of column names, then a line per row."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write(path, table.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file with a line of column names; a byte order mark is skipped.
+
+    Raises:
+        BiosegError: It cannot be read, is not UTF-8, or a line has more cells than there are columns.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
+    except UnicodeDecodeError as fault:
+        raise BiosegError(f"{path}: is not UTF-8 (byte {fault.start}); save it as CSV UTF-8") from None
+    except (OSError, csv.Error) as fault:
+        raise BiosegError(f"{path}: not readable as a table ({fault}); restore it from its source") from None
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise BiosegError(f"{path}: line {number} has another number of cells than the first; mend it")
+    return rows
+
+
 def read_json(path: Path, what: str) -> Any:
     """The value in a JSON file.
 
     Raises:
-        BiosegError: It is missing or damaged; ``what`` says what it should have been.
+        BiosegError: It is missing or damaged, or nested too deeply; ``what`` says what it should have been.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BiosegError(f"{path}: not there; {what}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
+    except RecursionError:
+        raise BiosegError(f"{path}: nested too deeply to be one of ours; {what}") from None
+    except (OSError, ValueError) as fault:
         raise BiosegError(f"{path}: not readable ({fault}); {what}") from None
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, made if need be, against other processes; within one process it may be held again.
+
+    Raises:
+        BiosegError: Another process holds it, or the folder cannot be made.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path, timeout=0, is_singleton=True)
+        held.acquire()
+    except Timeout:
+        raise BiosegError(f"{folder}: another process writes to it; wait for that, or choose another --out") from None
+    except OSError as fault:
+        raise BiosegError(f"{folder}: {explain(fault)}") from None
+    try:
+        yield
+    finally:
+        held.release()
+        if not held.is_locked:
+            path.unlink(missing_ok=True)

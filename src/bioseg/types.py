@@ -1,9 +1,9 @@
-"""Words everything else is built from: arrays with fixed axis order, cases, calls and errors for people."""
+"""The plain values everything else is built from: arrays with a fixed axis order, cases, and errors for people."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 """Any array of pixels as a file holds it: [rows, cols] or [rows, cols, channels]."""
 
-Picture = NDArray[np.float32]
+ImageArray = NDArray[np.float32]
 """Intensities [rows, cols] or, in colour, [rows, cols, channels]; [0, 1] once prepared."""
 
 Mask = NDArray[np.bool_]
-"""[rows, cols], True inside."""
+"""[rows, cols], True in the foreground."""
 
 Labels = NDArray[np.int32]
-"""[rows, cols], 0 outside, 1, 2, … one number an object."""
+"""[rows, cols], 0 is background; 1, 2, … one number per object."""
 
 Probability = NDArray[np.float32]
-"""[rows, cols], the chance in [0, 1] that a pixel is inside."""
+"""[rows, cols], the probability in [0, 1] that a pixel is foreground."""
 
 
 class BiosegError(Exception):
@@ -42,12 +42,34 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Callbacks:
+    """Functions that long work calls to report how far it is; the defaults ignore what they are told.
+
+    Attributes:
+        progress: (name of the work, done, total, note).
+        log: (a line a person should read).
+        epoch: (name of the training, the epoch's row of the journal).
+    """
+
+    progress: Callable[[str, int, int, str], None] = lambda name, done, total, note: None
+    log: Callable[[str], None] = lambda line: None
+    epoch: Callable[[str, dict[str, Any]], None] = lambda name, row: None
+
+    def counter(self, name: str, note: str = "") -> Callable[[int, int], None]:
+        """``progress`` of one piece of work as a function of (done, total)."""
+        return lambda done, total: self.progress(name, done, total, note)
+
+
+SILENT = Callbacks()
+
+
+@dataclass(frozen=True)
+class QualityEstimate:
     """How far to trust a prediction.
 
     Attributes:
         score: [0, 1]; about the Dice to expect.
-        reasons: In plain words, the weightiest first, why a person should look at it; empty where nothing is wrong.
+        reasons: In plain words, the weightiest first, why a person should review it; empty where nothing is wrong.
     """
 
     score: float
@@ -55,7 +77,7 @@ class Judgement:
 
     @property
     def flagged(self) -> bool:
-        """Whether a person should look at it."""
+        """Whether a person should review it."""
         return bool(self.reasons)
 
 
@@ -78,7 +100,7 @@ class RawFormat:
 
 @dataclass(frozen=True)
 class Box:
-    """An upright rectangle in a picture, in the manner of the RSNA files: x right, y down, from the top left corner.
+    """An upright rectangle in an image, as in the RSNA files: x to the right, y down, from the top left corner.
 
     Attributes:
         x: Left edge, px.
@@ -97,58 +119,43 @@ class Box:
 
 @dataclass(frozen=True)
 class Case:
-    """One picture with its mask(s) and patient.
+    """One image with its masks and patient.
 
     Attributes:
-        id: Unique in its set; names the case in splits, tables and reports.
-        patient: Cases of one patient never straddle a split.
-        picture: The picture's file.
-        masks: Mask files. Several are parts of one truth (left and right lung, one nucleus each): their union is the
-            foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` a line in px.
-            Empty where there is no truth, or where ``boxes`` are the truth.
-        boxes: Boxes as truth (an empty tuple: known to have none); None where boxes are not the truth.
-        spacing_mm: Distance between pixel centres (down rows, along cols) where the layout knows it; a file's own
-            header is asked first.
-        source: Which set or hospital it comes from.
-        raw: How to read a headerless picture; None for files that describe themselves.
+        id: Unique in its data set; names the case in splits, tables and reports.
+        patient: Cases of one patient are never divided by a split; empty: unknown, so that the image counts as its own
+            patient, see :attr:`group`.
+        image: The image's file, or the content of one.
+        masks: Mask files. Several are parts of one ground truth (left and right lung, or one nucleus each): their union
+            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px.
+            Empty where there is no ground truth, or where ``boxes`` are the ground truth.
+        boxes: Boxes as ground truth (an empty tuple: known to have none); None where boxes are not the ground truth.
+        spacing_mm: Distance between pixel centres (rows, cols) where the layout knows it; a file's own header comes
+            first.
+        source: Data set or hospital it comes from.
+        raw_format: How to read a headerless image; None for files that describe themselves.
     """
 
     id: str
     patient: str
-    picture: Path
+    image: Path | bytes
     masks: tuple[Path, ...] = ()
     boxes: tuple[Box, ...] | None = None
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
-    raw: RawFormat | None = None
+    raw_format: RawFormat | None = None
 
     @property
     def has_truth(self) -> bool:
-        """Whether a mask or boxes come with the picture."""
+        """Whether masks or boxes come with the image."""
         return bool(self.masks) or self.boxes is not None
 
+    @property
+    def group(self) -> str:
+        """What a split keeps together: the patient or, where it is unknown, the case itself."""
+        return self.patient or f"unknown:{self.id}"
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """A function with its keyword arguments: a value that can be compared, written as JSON and run.
-
-    Attributes:
-        function: A module-level function or class.
-        arguments: (name, value) pairs in order; the rest is given when it is called.
-    """
-
-    function: Callable[..., T]
-    arguments: tuple[tuple[str, Any], ...] = ()
-
-    def __call__(self, *values: Any, **more: Any) -> T:
-        """Run the function on ``values`` with the stored arguments, ``more`` winning over them."""
-        return self.function(*values, **{**dict(self.arguments), **more})
-
-
-def call(function: Callable[..., T], **arguments: Any) -> Call[T]:
-    """``call(f, a=1)(x)`` is ``f(x, a=1)``."""
-    return Call(function, tuple(arguments.items()))
+    @property
+    def path(self) -> Path:
+        """The image's file; for an image given as bytes, its id as a path, for messages."""
+        return self.image if isinstance(self.image, Path) else Path(self.id)

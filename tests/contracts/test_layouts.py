@@ -7,21 +7,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from bioseg.data import (
-    belarus,
-    cardiac_lv,
-    cases,
-    chest_xrays,
-    ct_lungs,
-    folders,
-    jsrt,
-    montgomery,
-    nuclei,
-    phantom_layouts,
-    pixels,
-    rsna,
-    shenzhen,
-)  # fmt: skip
+from bioseg.datasets import cases, folders, phantom_layouts
+from bioseg.datasets.layouts import belarus, cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
+from bioseg.images import formats  # fmt: skip
 from bioseg.types import BiosegError, Case
 
 Write = Callable[..., None]
@@ -77,14 +65,18 @@ def test_a_phantom_is_found_and_read(layout: tuple[ModuleType, Write, int, int, 
     assert all(len(case.masks) >= parts for case in found)
     areas = []
     for case in found[:3]:
-        stored = cases.read_picture(case)
-        shape = stored.pixels.shape[:2]
-        assert shape == pixels.size(case.picture, case.raw)
+        raw_image = cases.read_image(case)
+        shape = raw_image.pixels.shape[:2]
+        assert shape == formats.size(case.image, case.raw)
         mask = cases.read_mask(case, shape)
         areas.append(mask.mean())
-        # Truth lies where the picture differs: inside and outside do not look alike.
+        # Truth lies where the image differs: inside and outside do not look alike.
         if mask.any():
-            values = stored.pixels[..., :3].mean(axis=-1) if stored.pixels.ndim == 3 else stored.pixels.astype(float)
+            values = (
+                raw_image.pixels[..., :3].mean(axis=-1)
+                if raw_image.pixels.ndim == 3
+                else raw_image.pixels.astype(float)
+            )
             assert abs(values[mask].mean() - values[~mask].mean()) > 0.1 * values.std()
     assert module is rsna or min(areas) > 0.005
     assert max(areas) < 0.7
@@ -126,9 +118,9 @@ def test_rsna_boxes_and_jsrt_bits(tmp_path: Path) -> None:
 
     phantom_layouts.write_jsrt(tmp_path / "j", count=1, seed=0, size_px=2048)
     case = jsrt.list_cases(tmp_path / "j")[0]
-    stored = cases.read_picture(case)
-    assert (stored.inverted, stored.white, stored.spacing_mm) == (True, 4095, (0.175, 0.175))
-    assert stored.pixels.max() <= 4095
+    raw_image = cases.read_image(case)
+    assert (raw_image.inverted, raw_image.white, raw_image.spacing_mm) == (True, 4095, (0.175, 0.175))
+    assert raw_image.pixels.max() <= 4095
 
 
 @pytest.mark.data
@@ -139,10 +131,10 @@ def test_the_real_archive(real: tuple[ModuleType, str, int, int], archive: Calla
     found = module.list_cases(folder)
     check(found, count, patients)
     for case in found[:: max(1, count // 3)]:
-        shape = cases.read_picture(case).pixels.shape[:2]
+        shape = cases.read_image(case).pixels.shape[:2]
         mask = cases.read_mask(case, shape)
         assert 0.001 < mask.mean() < 0.7 or case.boxes == ()
-    account = folders.pair(folder)
-    assert len(account.cases) == count
-    assert not account.without_picture
-    assert np.all([case.has_truth for case in account.cases])
+    scan = folders.scan(folder)
+    assert len(scan.cases) == count
+    assert not scan.without_image
+    assert np.all([case.has_truth for case in scan.cases])

@@ -67,13 +67,13 @@ def test_every_parameter_learns(one: tuple[nn.Module, int, int, int]) -> None:
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-def test_a_prediction_depends_on_nothing_but_its_picture(one: tuple[nn.Module, int, int, int]) -> None:
+def test_a_prediction_depends_on_nothing_but_its_image(one: tuple[nn.Module, int, int, int]) -> None:
     network, channels, *_ = one
     network.eval()
-    pictures = torch.rand(3, channels, 64, 64)
+    images = torch.rand(3, channels, 64, 64)
     with torch.inference_mode():
-        together, alone = network(pictures), torch.cat([network(picture[None]) for picture in pictures])
-        last = network(pictures.contiguous(memory_format=torch.channels_last))
+        together, alone = network(images), torch.cat([network(image[None]) for image in images])
+        last = network(images.contiguous(memory_format=torch.channels_last))
     assert torch.allclose(together, alone, atol=1e-4)
     assert torch.allclose(together, last, atol=1e-4)
     assert not torch.allclose(together[0], together[1], atol=1e-5)
@@ -95,10 +95,10 @@ def test_same_seed_same_weights_and_back_from_safetensors(name: str) -> None:
 
 def test_it_can_be_exported(one: tuple[nn.Module, int, int, int]) -> None:
     network, channels, *_ = one
-    pictures = torch.rand(1, channels, 64, 64)
+    images = torch.rand(1, channels, 64, 64)
     with torch.inference_mode():
-        exported = torch.export.export(network.eval(), (pictures,), strict=False).module()
-        assert torch.allclose(exported(pictures), network(pictures), atol=1e-5)
+        exported = torch.export.export(network.eval(), (images,), strict=False).module()
+        assert torch.allclose(exported(images), network(images), atol=1e-5)
 
 
 def test_the_studies_initialisations() -> None:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from bioseg import recipes
-from bioseg.data import cases as reading
-from bioseg.data import phantom_layouts
-from bioseg.inference.predictor import Predictor
-from bioseg.recipe import SegmentationRecipe, decode, encode, fingerprint
+from bioseg.datasets import cases as reading
+from bioseg.datasets import phantom_layouts
+from bioseg.pipelines.open import open_predictor
+from bioseg.pipelines.train import Order, train
+from bioseg.recipe import SegmentationRecipe
+from bioseg.record import decode, encode, fingerprint
+from bioseg.specs import Call, call
 from bioseg.training import losses
-from bioseg.training.schedules import Moment
-from bioseg.types import BiosegError, Call, Case, call
-from bioseg.workflows.train import Order, train
+from bioseg.training.schedules import TrainState
+from bioseg.types import BiosegError, Case
 
 PHANTOMS = {
     "auto": phantom_layouts.write_images_masks,
@@ -38,7 +40,12 @@ MORE = {
     "cxr-enhanced-reference": ("split.validation=0.2", "network.encoder=lite0"),
     "cxr-unet-reference": ("split.validation=0.2",),
 }
-SMALL = ("preparation.size_px=[64,64]", "training.epochs=2", "training.batch=4", "training.validation_batch=4")
+SMALL = (
+    "preparation.size_px=[64,64]",
+    "training.epochs=2",
+    "training.batch_size=4",
+    "training.validation_batch_size=4",
+)
 
 
 def test_every_recipe_has_a_phantom() -> None:
@@ -52,21 +59,21 @@ def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
     said: list[str] = []
     told: list[tuple[str, int, int, str]] = []
     order = Order(recipes.get(name), tmp_path / "data", tmp_path / "run", settings=(*SMALL, *MORE.get(name, ())))
-    outcome = train(order, tell=lambda *what: told.append(what), say=said.append)
+    outcome = train(order, progress=lambda *what: told.append(what), log=said.append)
     assert outcome.problems == []
     assert 0 <= outcome.summary["accuracy"]["mean"] <= 1
-    assert {what for what, *_ in told} >= {"reading", "training", "judging"}
+    assert {what for what, *_ in told} >= {"reading", "training", "evaluating"}
     assert all(done <= total for _, done, total, _ in told)
 
     record = json.loads((tmp_path / "run" / "record.json").read_text())
-    predictor = Predictor.open(tmp_path / "run", "cpu")
+    predictor = open_predictor(tmp_path / "run", "cpu")
     as_trained = replace(predictor.recipe, postprocess=decode(record["recipe"]["postprocess"]))
     assert encode(as_trained) == record["recipe"]
     assert fingerprint(as_trained) == record["fingerprint"]
     case = recipes.get(name).list_cases(tmp_path / "data")[0]
-    stored = reading.read_picture(case)
-    first, again = predictor.predict(stored), predictor.predict(stored)
-    assert first.mask.shape == first.probability.shape == stored.pixels.shape[:2]
+    raw_image = reading.read_image(case)
+    first, again = predictor.predict(raw_image), predictor.predict(raw_image)
+    assert first.mask.shape == first.probability.shape == raw_image.pixels.shape[:2]
     assert np.array_equal(first.probability, again.probability)
     assert 0 <= first.probability.min() <= first.probability.max() <= 1
 
@@ -78,7 +85,7 @@ def test_it_spells_out_what_it_is(name: str) -> None:
     assert recipe.task
     assert recipe.purpose
     for part in (
-        recipe.list_cases,
+        recipe.layout,
         recipe.split,
         recipe.fold,
         recipe.network,
@@ -92,7 +99,7 @@ def test_the_nuclei_reference_is_the_page() -> None:
     recipe = recipes.get("nuclei-reference")
     how = recipe.training
     assert (recipe.preparation.size_px, recipe.preparation.channels) == ((128, 128), 3)
-    assert (how.batch, how.epochs, how.patience, how.rate) == (16, 40, 2, 1e-3)
+    assert (how.batch_size, how.epochs, how.patience, how.learning_rate) == (16, 40, 2, 1e-3)
     assert how.loss.function.__name__ == "binary_cross_entropy"
     assert recipe.postprocess.threshold == 0.5
     assert sum(parameter.numel() for parameter in recipe.network().parameters()) == 1_941_105
@@ -129,12 +136,12 @@ def test_the_chest_references_are_the_page(tmp_path: Path) -> None:
     assert (len(whole.train), len(whole.validation), len(whole.test)) == (110, 0, 28)
     folds = base.fold(list(whole.train), folds=5)
     assert [(len(fold.train), len(fold.validation)) for fold in folds] == [(88, 22)] * 5
-    assert (base.training.batch, base.training.validation_batch, base.training.epochs) == (16, 4, 80)
-    assert (strong.training.batch, strong.training.epochs, strong.training.rate) == (8, 250, 1e-4)
+    assert (base.training.batch_size, base.training.validation_batch_size, base.training.epochs) == (16, 4, 80)
+    assert (strong.training.batch_size, strong.training.epochs, strong.training.learning_rate) == (8, 250, 1e-4)
     assert strong.split == base.split and strong.augmentation == base.augmentation
     phantom_layouts.write_montgomery(tmp_path / "data", count=8, seed=0, size_px=64)
     with pytest.raises(BiosegError, match="--folds 5"):
-        train(Order(base, tmp_path / "data", tmp_path / "run"), tell=lambda *what: None, say=lambda line: None)
+        train(Order(base, tmp_path / "data", tmp_path / "run"), progress=lambda *what: None, log=lambda line: None)
 
 
 def test_the_other_references_are_their_pages() -> None:
@@ -142,15 +149,21 @@ def test_the_other_references_are_their_pages() -> None:
     assert isinstance(ct, SegmentationRecipe) and isinstance(lv, SegmentationRecipe)
     assert isinstance(boxes, SegmentationRecipe)
     assert (ct.preparation.size_px, ct.postprocess.threshold, ct.training.seed) == ((128, 128), 0.1, 220)
-    assert [round(ct.training.schedule(Moment(epoch, 40)), 6) for epoch in (0, 19, 20, 21, 22)] == [1, 1, 1, 0.1, 0.01]
-    assert (lv.preparation.crop_px, lv.training.batch, lv.training.rate, lv.training.epochs) == (
+    assert [round(ct.training.schedule(TrainState(epoch, 40)), 6) for epoch in (0, 19, 20, 21, 22)] == [
+        1,
+        1,
+        1,
+        0.1,
+        0.01,
+    ]
+    assert (lv.preparation.crop_px, lv.training.batch_size, lv.training.learning_rate, lv.training.epochs) == (
         (128, 128),
         4,
         5e-4,
         100,
     )
     assert lv.training.loss == call(losses.soft_dice, smoothing=1e-5)
-    assert (boxes.training.batch, boxes.training.epochs, boxes.augmentation.flip_cols) == (32, 10, 0.5)
+    assert (boxes.training.batch_size, boxes.training.epochs, boxes.augmentation.flip_cols) == (32, 10, 0.5)
     counts = [sum(p.numel() for p in recipe.network().parameters()) for recipe in (ct, lv)]
     assert counts == [902_593, 7_759_521]
     patients = [Case(str(n), str(n), Path("x"), boxes=()) for n in range(26_684)]

@@ -1,4 +1,4 @@
-"""What every recipe of a translator promises: it trains on two folders of pictures, is opened and translates."""
+"""What every recipe of a translator promises: it trains on two folders of images, is opened and translates."""
 
 import json
 from dataclasses import replace
@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from bioseg import recipes
-from bioseg.data import phantom_layouts, pixels, prepare, splits
-from bioseg.data.folders import list_pictures
-from bioseg.inference.translator import Translator
-from bioseg.recipe import TranslationRecipe, decode, encode, fingerprint, override
+from bioseg.datasets import phantom_layouts, splits
+from bioseg.datasets.folders import list_images
+from bioseg.images import formats, prepare
+from bioseg.pipelines.machine import describe_recipes
+from bioseg.pipelines.open import open_translator
+from bioseg.pipelines.train_translator import Order, train_translator
+from bioseg.recipe import TranslationRecipe
+from bioseg.record import decode, encode, fingerprint
+from bioseg.settings import override
 from bioseg.types import BiosegError, Case
-from bioseg.workflows.inventory import describe_recipes
-from bioseg.workflows.train_translator import Order, train_translator
 
 EPOCHS = {"cxr-cyclegan-resnet": 150, "cxr-cyclegan-unet": 200}
 SMALL = (
@@ -38,7 +41,7 @@ def test_every_one_is_here() -> None:
 @pytest.mark.parametrize("name", EPOCHS)
 def test_it_is_the_page(name: str) -> None:
     recipe, how = get(name), get(name).training
-    assert (how.epochs, how.batch, how.rate) == (EPOCHS[name], 1, 2e-4)
+    assert (how.epochs, how.batch_size, how.learning_rate) == (EPOCHS[name], 1, 2e-4)
     assert (how.identity, how.cycle, how.pool, how.keep_every) == (5, 10, 50, 5)
     assert dict(how.optimiser.arguments) == {"beta1": 0.5}
     assert recipe.preparation.size_px == (256, 256)
@@ -57,11 +60,11 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
     (target / "CXR_png" / "MCUCXR_0099_0.png").write_bytes(b"\x89PNG cut short")
     said: list[str] = []
     problems = train_translator(
-        Order(get(name), source, target, out, SMALL), tell=lambda *what: None, say=said.append
+        Order(get(name), source, target, out, SMALL), progress=lambda *what: None, log=said.append
     )  # fmt: skip
     assert [problem.path.name for problem in problems] == ["MCUCXR_0099_0.png"]
     assert any("epoch   1/1" in line for line in said)
-    for file in ("best.safetensors", "last/state.json", "pictures/001.png", "figures/curves.png"):
+    for file in ("best.safetensors", "last/state.json", "images/001.png", "figures/curves.png"):
         assert (out / file).stat().st_size > 0
     assert not (out / "epochs").exists()
     for figure in ("source-to-target", "target-to-source"):
@@ -74,13 +77,13 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
         assert not set(record["parts"][side]["train"]) & set(record["parts"][side]["watched"])
     assert len(record["parts"]["source"]["train"]) == 2 and len(record["parts"]["source"]["watched"]) == 5
 
-    translator = Translator.open(out, "cpu")
-    case = list_pictures(target)[0]
-    stored = pixels.read(case.picture)
-    there, back = translator.translate(stored), translator.translate(stored, backwards=True)
-    assert there.pixels.shape == back.pixels.shape == stored.pixels.shape
+    translator = open_translator(out, "cpu")
+    case = list_images(target)[0]
+    raw_image = formats.read(case.image)
+    there, back = translator.translate(raw_image), translator.translate(raw_image, backwards=True)
+    assert there.pixels.shape == back.pixels.shape == raw_image.pixels.shape
     assert there.pixels.dtype == np.uint8 and not np.array_equal(there.pixels, back.pixels)
-    shown = translator.views(stored)
+    shown = translator.views(raw_image)
     assert np.array_equal(prepare.to_bytes(shown[1]), there.pixels)
 
 
@@ -95,12 +98,12 @@ def test_it_survives_json_and_refuses_colour(name: str) -> None:
         replace(recipe, preparation=replace(recipe.preparation, channels=3))
 
 
-def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
     for name, count in (("source", 2), ("target", 6)):
         phantom_layouts.write_belarus(tmp_path / name, count=count, size_px=40)
     order = Order(get("cxr-cyclegan-unet"), tmp_path / "source", tmp_path / "target", tmp_path / "run", SMALL)
-    with pytest.raises(BiosegError, match="2 pictures cannot be split"):
-        train_translator(order, tell=lambda *what: None, say=lambda text: None)
+    with pytest.raises(BiosegError, match="2 images cannot be split"):
+        train_translator(order, progress=lambda *what: None, log=lambda text: None)
     assert not order.out.exists()
 
 
@@ -108,8 +111,8 @@ def test_masks_are_neither_wanted_nor_opened(tmp_path: Path) -> None:
     phantom_layouts.write_montgomery(tmp_path / "m", count=3, size_px=40)
     phantom_layouts.write_belarus(tmp_path / "b", count=3, size_px=40)
     (tmp_path / "b" / "masks" / "2.png").unlink()
-    assert [case.id for case in list_pictures(tmp_path / "m")] == [f"MCUCXR_000{i}_{1 - i % 2}" for i in (1, 2, 3)]
-    assert [case.picture.name for case in list_pictures(tmp_path / "b")] == ["1.png", "2.png", "3.png"]
+    assert [case.id for case in list_images(tmp_path / "m")] == [f"MCUCXR_000{i}_{1 - i % 2}" for i in (1, 2, 3)]
+    assert [case.image.name for case in list_images(tmp_path / "b")] == ["1.png", "2.png", "3.png"]
     with pytest.raises(BiosegError, match="no such folder"):
-        list_pictures(tmp_path / "nowhere")
-    assert splits.random(list_pictures(tmp_path / "b"), test=0.4, seed=999).train
+        list_images(tmp_path / "nowhere")
+    assert splits.random(list_images(tmp_path / "b"), test=0.4, seed=999).train

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bioseg import cli
-from bioseg.data import phantom_layouts
+from bioseg.datasets import phantom_layouts
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def bioseg(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="session")
 def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty-four phantom pictures of nuclei in the challenge's layout."""
+    """Twenty-four phantom images of nuclei in the challenge's layout."""
     folder = tmp_path_factory.mktemp("phantoms")
     phantom_layouts.write_nuclei(folder, count=24, seed=0, size_px=64)
     return folder
@@ -53,11 +53,11 @@ def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_folder(nuclei: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs on them."""
     from bioseg import recipes
-    from bioseg.workflows.train import Order, train
+    from bioseg.pipelines.train import Order, train
 
     out = tmp_path_factory.mktemp("runs") / "small"
     order = Order(
         recipes.get("nuclei-reference"), nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")
     )
-    train(order, tell=lambda what, done, total, note: None, say=lambda text: None)
+    train(order, progress=lambda what, done, total, note: None, log=lambda text: None)
     return out

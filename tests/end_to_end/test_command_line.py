@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bioseg.data import phantom_layouts, phantoms
+from bioseg.datasets import phantom_layouts, phantoms
 from bioseg.evaluation.summary import Row, write_csv
 
 from .conftest import Bioseg
@@ -82,12 +82,12 @@ def test_evaluate(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bioseg
     assert refused.code == 1 and "would be lost" in refused.error
 
 
-def test_predict_writes_masks_in_the_pictures_own_size(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
-    pictures = tmp_path / "pictures"
-    (pictures / "more").mkdir(parents=True)
+def test_predict_writes_masks_in_the_images_own_size(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    images = tmp_path / "images"
+    (images / "more").mkdir(parents=True)
     for name, shape in (("a.png", (50, 80, 3)), ("b.jpg", (97, 64, 3)), ("c.tif", (70, 70)), ("more/a.png", (33, 40))):
-        Image.fromarray(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)).save(pictures / name)
-    result = bioseg("predict", run_folder, pictures, "--out", tmp_path / "masks", "--probabilities")
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)).save(images / name)
+    result = bioseg("predict", run_folder, images, "--out", tmp_path / "masks", "--probabilities")
     assert result.code == 0, result.error
     with open(tmp_path / "masks" / "measurements.csv") as file:
         rows = list(csv.DictReader(file))
@@ -108,8 +108,8 @@ def test_models_are_listed_and_used_by_name(tmp_path: Path, bioseg: Bioseg) -> N
     rows = json.loads(bioseg("models", "--json").out)
     assert {"ct-lungs", "cardiac-lv", "nuclei"} <= {row["name"] for row in rows}
     assert "nuclei" in bioseg("models").out
-    picture, _ = phantoms.nuclei(np.random.default_rng(3), 128)
-    Image.fromarray(picture).save(tmp_path / "cells.png")
+    image, _ = phantoms.nuclei(np.random.default_rng(3), 128)
+    Image.fromarray(image).save(tmp_path / "cells.png")
     result = bioseg("predict", "nuclei", tmp_path / "cells.png", "--out", tmp_path / "out")
     assert result.code == 0, result.error
     found = np.array(Image.open(tmp_path / "out" / "cells.labels.png"))
@@ -118,7 +118,7 @@ def test_models_are_listed_and_used_by_name(tmp_path: Path, bioseg: Bioseg) -> N
     with open(tmp_path / "out" / "objects.csv") as file:
         objects = list(csv.DictReader(file))
     assert [int(row["object"]) for row in objects] == list(range(1, found.max() + 1))
-    grey = picture.astype(float)[..., :3].mean(axis=-1) if picture.ndim == 3 else picture
+    grey = image.astype(float)[..., :3].mean(axis=-1) if image.ndim == 3 else image
     for row in objects[:3]:
         own = found == int(row["object"])
         rows_, cols = np.nonzero(own)
@@ -132,19 +132,19 @@ def test_models_are_listed_and_used_by_name(tmp_path: Path, bioseg: Bioseg) -> N
 
 def test_boxes_become_a_submission(tmp_path: Path, bioseg: Bioseg) -> None:
     phantom_layouts.write_rsna(tmp_path / "data", count=8, seed=0, size_px=128)
-    small = ("--set", "preparation.size_px=[64,64]", "--set", "training.batch=2", "--epochs", "1")
+    small = ("--set", "preparation.size_px=[64,64]", "--set", "training.batch_size=2", "--epochs", "1")
     run = tmp_path / "run"
     result = bioseg("train", "pneumonia-reference", "--data", tmp_path / "data", "--out", run, *small)
     assert result.code == 0, result.error
     assert (run / "figures" / "boxes.png").stat().st_size > 0
     assert "rsna_score" in json.loads((run / "summary.json").read_text())
-    pictures = tmp_path / "data" / "stage_2_train_images"
-    result = bioseg("predict", run, pictures, "--out", tmp_path / "out")
+    images = tmp_path / "data" / "stage_2_train_images"
+    result = bioseg("predict", run, images, "--out", tmp_path / "out")
     assert result.code == 0, result.error
     with open(tmp_path / "out" / "submission.csv") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["patientId", "PredictionString"]
-    assert {row["patientId"] for row in rows} == {path.stem for path in pictures.glob("*.dcm")}
+    assert {row["patientId"] for row in rows} == {path.stem for path in images.glob("*.dcm")}
     for row in rows:
         values = [float(value) for value in row["PredictionString"].split()]
         assert len(values) % 5 == 0
@@ -155,7 +155,7 @@ def test_boxes_become_a_submission(tmp_path: Path, bioseg: Bioseg) -> None:
 
 def test_compare(tmp_path: Path, bioseg: Bioseg) -> None:
     base, better = tmp_path / "base", tmp_path / "better"
-    for folder, gain, count in ((base, 0.0, 8), (better, 0.01, 7)):  # the last case is judged by one run only
+    for folder, gain, count in ((base, 0.0, 8), (better, 0.01, 7)):  # the last case is evaluated by one run only
         rows = [Row(f"c{n}", f"p{n}", "", {"dice": 0.8 + n / 100 + gain}) for n in range(count)]
         write_csv(rows, folder / "scores.csv")
     first, second = json.loads(bioseg("compare", base, better, "--json").out)
@@ -170,7 +170,7 @@ def test_compare(tmp_path: Path, bioseg: Bioseg) -> None:
     assert bioseg("compare", tmp_path).code == 1
 
 
-def test_one_bad_picture_costs_only_itself(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+def test_one_bad_image_costs_only_itself(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     good, cut, empty, bomb = (tmp_path / f"{name}.png" for name in ("good", "cut", "empty", "bomb"))
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(good)
     cut.write_bytes(good.read_bytes()[:40])
@@ -185,13 +185,13 @@ def test_one_bad_picture_costs_only_itself(run_folder: Path, tmp_path: Path, bio
     assert "Traceback" not in result.error
 
 
-def test_a_mask_never_overwrites_its_picture(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
-    picture = tmp_path / "a.png"
-    Image.fromarray(np.full((40, 40), 7, np.uint8)).save(picture)
-    before = picture.read_bytes()
-    result = bioseg("predict", run_folder, picture, "--out", tmp_path)
+def test_a_mask_never_overwrites_its_image(run_folder: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    image = tmp_path / "a.png"
+    Image.fromarray(np.full((40, 40), 7, np.uint8)).save(image)
+    before = image.read_bytes()
+    result = bioseg("predict", run_folder, image, "--out", tmp_path)
     assert result.code == 1 and "overwritten" in result.error
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -212,21 +212,21 @@ def test_a_model_that_is_none(fault: str, run_folder: Path, tmp_path: Path, bios
         (model / "best.safetensors").write_bytes(b"PK\x03\x04 something else")
     elif fault == "cut weights":
         (model / "best.safetensors").write_bytes((run_folder / "best.safetensors").read_bytes()[:5000])
-    picture = tmp_path / "a.png"
-    Image.fromarray(np.zeros((40, 40), np.uint8)).save(picture)
-    result = bioseg("predict", model, picture, "--out", tmp_path / "masks")
+    image = tmp_path / "a.png"
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(image)
+    result = bioseg("predict", model, image, "--out", tmp_path / "masks")
     assert result.code == 1
     assert len(result.error.strip().splitlines()) == 1
     assert ("os:system" if fault == "foreign record" else "model") in result.error
     assert not (tmp_path / "masks").exists()
 
 
-@pytest.mark.parametrize("content", ["nothing", "one picture", "pictures only", "empty masks", "masks of another size"])
+@pytest.mark.parametrize("content", ["nothing", "one image", "images only", "empty masks", "masks of another size"])
 def test_training_on_a_poor_folder_is_refused_in_one_line(content: str, tmp_path: Path, bioseg: Bioseg) -> None:
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
-    count = {"nothing": 0, "one picture": 1}.get(content, 4)
-    if count and content != "pictures only":
+    count = {"nothing": 0, "one image": 1}.get(content, 4)
+    if count and content != "images only":
         (data / "masks").mkdir()
     for index in range(count):
         Image.fromarray(np.full((48, 48), 9 * index, np.uint8)).save(data / "images" / f"{index}.png")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bioseg.data import phantom_layouts
+from bioseg.datasets import phantom_layouts
 
 EPOCHS = 6
 

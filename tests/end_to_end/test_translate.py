@@ -1,4 +1,4 @@
-"""Translators on the command line: train, go on, translate, outline what was translated."""
+"""Translators on the command line: train, go on, translate, contour what was translated."""
 
 import csv
 import json
@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from bioseg import recipes
-from bioseg.data import phantom_layouts
+from bioseg.datasets import phantom_layouts
+from bioseg.pipelines.train_translator import Order, train_translator
 from bioseg.recipe import TranslationRecipe
-from bioseg.workflows.train_translator import Order, train_translator
 
 from .conftest import Bioseg
 
@@ -22,7 +22,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Pictures without masks, and Montgomery's."""
+    """Images without masks, and Montgomery's."""
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
     phantom_layouts.write_shenzhen(source, count=7, seed=0, size_px=40)
     for mask in (source / "mask").iterdir():
@@ -38,7 +38,7 @@ def gan(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     recipe = recipes.get("cxr-cyclegan-unet")
     assert isinstance(recipe, TranslationRecipe)
     order = Order(recipe, *folders, out, (*SMALL, "training.epochs=1"), device="cpu")
-    train_translator(order, tell=lambda *what: None, say=lambda text: None)
+    train_translator(order, progress=lambda *what: None, log=lambda text: None)
     return out
 
 
@@ -59,40 +59,40 @@ def test_training_goes_on_from_the_command_line(folders: tuple[Path, Path], tmp_
     assert len((out / "journal.jsonl").read_text().splitlines()) == 2
 
 
-def test_translate_writes_pictures_of_their_own_size(gan: Path, tmp_path: Path, bioseg: Bioseg) -> None:
-    pictures, rng = tmp_path / "pictures", np.random.default_rng(0)
-    (pictures / "more").mkdir(parents=True)
+def test_translate_writes_images_of_their_own_size(gan: Path, tmp_path: Path, bioseg: Bioseg) -> None:
+    images, rng = tmp_path / "images", np.random.default_rng(0)
+    (images / "more").mkdir(parents=True)
     shapes = {"a.png": (50, 80), "b.jpg": (97, 64, 3), "c.tif": (33, 40), "more/a.png": (32, 32)}
     for name, shape in shapes.items():
-        Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(pictures / name)
-    (pictures / "bad.png").write_bytes(b"\x89PNG no more")
-    result = bioseg("translate", gan, pictures, "--out", tmp_path / "there", "--figure", tmp_path / "sheet.png")
-    assert result.code == 1 and "4 of 5 pictures translated" in result.out
+        Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(images / name)
+    (images / "bad.png").write_bytes(b"\x89PNG no more")
+    result = bioseg("translate", gan, images, "--out", tmp_path / "there", "--figure", tmp_path / "sheet.png")
+    assert result.code == 1 and "4 of 5 images translated" in result.out
     assert [line for line in result.error.splitlines() if "bad.png" in line]
     made = {path.name: Image.open(path) for path in (tmp_path / "there").iterdir()}
-    assert {name: picture.size for name, picture in made.items()} == {
-        "pictures_a.png": (80, 50), "b.png": (64, 97), "c.png": (40, 33), "more_a.png": (32, 32),
+    assert {name: image.size for name, image in made.items()} == {
+        "images_a.png": (80, 50), "b.png": (64, 97), "c.png": (40, 33), "more_a.png": (32, 32),
     }  # fmt: skip
-    assert {picture.mode for picture in made.values()} == {"L"}
+    assert {image.mode for image in made.values()} == {"L"}
     assert Image.open(tmp_path / "sheet.png").width > 500
-    back = bioseg("translate", gan, pictures / "a.png", "--out", tmp_path / "back", "--backwards")
+    back = bioseg("translate", gan, images / "a.png", "--out", tmp_path / "back", "--backwards")
     assert back.code == 0, back.error
-    assert (np.asarray(made["pictures_a.png"]) != np.asarray(Image.open(tmp_path / "back" / "a.png"))).any()
-    over = bioseg("translate", gan, pictures / "a.png", "--out", pictures)
+    assert (np.asarray(made["images_a.png"]) != np.asarray(Image.open(tmp_path / "back" / "a.png"))).any()
+    over = bioseg("translate", gan, images / "a.png", "--out", images)
     assert over.code == 1 and "overwritten" in over.error
 
 
 def test_predicting_behind_a_translator_is_translating_first(
     gan: Path, run_folder: Path, folders: tuple[Path, Path], tmp_path: Path, bioseg: Bioseg
 ) -> None:
-    pictures = sorted((folders[0] / "CXR_png").iterdir())[:2]
-    both = bioseg("predict", run_folder, *pictures, "--translate", gan, "--out", tmp_path / "both", "--probabilities")
+    images = sorted((folders[0] / "CXR_png").iterdir())[:2]
+    both = bioseg("predict", run_folder, *images, "--translate", gan, "--out", tmp_path / "both", "--probabilities")
     assert both.code == 0, both.error
-    assert bioseg("translate", gan, *pictures, "--out", tmp_path / "there").code == 0
+    assert bioseg("translate", gan, *images, "--out", tmp_path / "there").code == 0
     assert bioseg("predict", run_folder, tmp_path / "there", "--out", tmp_path / "after", "--probabilities").code == 0
-    assert bioseg("predict", run_folder, *pictures, "--out", tmp_path / "plain", "--probabilities").code == 0
-    for picture in pictures:
-        name = f"{picture.stem}.probability.png"
+    assert bioseg("predict", run_folder, *images, "--out", tmp_path / "plain", "--probabilities").code == 0
+    for image in images:
+        name = f"{image.stem}.probability.png"
         first, second, plain = (
             np.asarray(Image.open(tmp_path / folder / name)) for folder in ("both", "after", "plain")
         )
@@ -115,16 +115,16 @@ def test_evaluating_behind_a_translator_says_so(
 
 def test_wrong_words(gan: Path, run_folder: Path, folders: tuple[Path, Path], tmp_path: Path, bioseg: Bioseg) -> None:
     source, target = folders
-    picture = next((source / "CXR_png").iterdir())
+    image = next((source / "CXR_png").iterdir())
     out = ("--out", tmp_path / "out")
     for arguments, said in (
         (("train", "cxr-cyclegan-unet", "--data", source, *out), "give --target"),
         (("train", "cxr-cyclegan-unet", "--data", source, "--target", target, "--folds", 3, *out), "no --folds"),
         (("train", "cxr-cyclegan-unet", "--data", source, "--target", tmp_path / "nowhere", *out), "with --target"),
         (("train", "auto", "--data", source, "--target", target, *out), "leave it out"),
-        (("translate", run_folder, picture, *out), "no translator"),
-        (("predict", gan, picture, *out), "no segmenter"),
-        (("predict", run_folder, picture, "--translate", run_folder, *out), "no translator"),
+        (("translate", run_folder, image, *out), "no translator"),
+        (("predict", gan, image, *out), "no segmenter"),
+        (("predict", run_folder, image, "--translate", run_folder, *out), "no translator"),
         (("report", gan), "has no scores"),
     ):
         result = bioseg(*arguments)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bioseg.evaluation.detection import box_iou, picture_score
+from bioseg.evaluation.detection import box_iou, image_score
 from bioseg.types import Box
 
 
@@ -16,21 +16,21 @@ def test_iou() -> None:
 def test_by_hand() -> None:
     # IoU 0.6: above .40 … .55, four of eight thresholds (.60 is not above .60).
     truth = [Box(0, 0, 100, 100)]
-    assert picture_score([Box(0, 0, 100, 60)], truth) == pytest.approx(4 / 8)
+    assert image_score([Box(0, 0, 100, 60)], truth) == pytest.approx(4 / 8)
     # The same with an extra box: TP 1, FP 1 at four thresholds.
-    assert picture_score([Box(0, 0, 100, 60), Box(500, 500, 9, 9)], truth) == pytest.approx(4 / 8 / 2)
+    assert image_score([Box(0, 0, 100, 60), Box(500, 500, 9, 9)], truth) == pytest.approx(4 / 8 / 2)
 
 
 def test_the_surest_box_chooses_first_and_each_truth_is_taken_once() -> None:
     truth = [Box(0, 0, 100, 100)]
     sure, unsure = Box(0, 0, 100, 45, confidence=0.9), Box(0, 0, 100, 100, confidence=0.5)
     # At .40 the sure box takes the only truth, the exact one is an extra: 1/2. Above, the sure one misses: 1/2 too.
-    assert picture_score([unsure, sure], truth) == pytest.approx(1 / 2)
+    assert image_score([unsure, sure], truth) == pytest.approx(1 / 2)
     two = [Box(0, 0, 100, 100), Box(300, 0, 100, 100)]
-    assert picture_score([Box(0, 0, 100, 100), Box(0, 0, 100, 99)], two) == pytest.approx(1 / 3)
+    assert image_score([Box(0, 0, 100, 100), Box(0, 0, 100, 99)], two) == pytest.approx(1 / 3)
 
 
 def test_nothing() -> None:
-    assert math.isnan(picture_score([], []))
-    assert picture_score([Box(0, 0, 1, 1)], []) == 0
-    assert picture_score([], [Box(0, 0, 1, 1)]) == 0
+    assert math.isnan(image_score([], []))
+    assert image_score([Box(0, 0, 1, 1)], []) == 0
+    assert image_score([], [Box(0, 0, 1, 1)]) == 0

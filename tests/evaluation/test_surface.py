@@ -27,7 +27,7 @@ def test_shifted_square_by_hand() -> None:
     assert surface.hausdorff95(a, b) == 3
     assert surface.hausdorff95(a, b, spacing_mm=(1, 0.5)) == 1.5
     assert surface.hausdorff95(a, a) == 0
-    # Each outline has 28 pixels. Of one, the far side (8) and its row neighbours (2 × 2) lie 1 to 3 px off the other.
+    # Each contour has 28 pixels. Of one, the far side (8) and its row neighbours (2 × 2) lie 1 to 3 px off the other.
     within = [surface.surface_dice(a, b, tolerance_mm=t) for t in (0, 1, 2, 3)]
     assert within == sorted(within)
     assert within[-1] == 1
@@ -43,7 +43,7 @@ def test_hausdorff_against_monai(seed: int, spacing: tuple[float, float]) -> Non
         False,
         False,
         False,
-    )  # MONAI does not count the picture's edge as outside
+    )  # MONAI does not count the image's edge as outside
     b[:2], b[-2:], b[:, :2], b[:, -2:] = False, False, False, False
     theirs = compute_hausdorff_distance(
         torch.from_numpy(a)[None, None].float(), torch.from_numpy(b)[None, None].float(), include_background=True,

@@ -12,7 +12,7 @@ def test_tiles_give_what_the_whole_gives_where_a_network_looks_no_further_than_t
     shape: tuple[int, int],
 ) -> None:
     look = torch.nn.Conv2d(1, 2, 5, padding=2)
-    picture = torch.rand(1, 1, *shape)
+    image = torch.rand(1, 1, *shape)
     seen: list[tuple[int, ...]] = []
 
     def predict(part: torch.Tensor) -> torch.Tensor:
@@ -20,8 +20,8 @@ def test_tiles_give_what_the_whole_gives_where_a_network_looks_no_further_than_t
         return look(part)
 
     with torch.no_grad():
-        whole = look(picture)
-        tiled = in_tiles(predict, picture, tile=64, overlap=16)
+        whole = look(image)
+        tiled = in_tiles(predict, image, tile=64, overlap=16)
     assert len(seen) > 3 and all(max(size) <= 64 for size in seen)
     inner = (..., slice(3, -3), slice(3, -3))
     # A tile's own edge is padded with zeros, which the conv sees two pixels deep and the fade gives little weight.
@@ -29,9 +29,9 @@ def test_tiles_give_what_the_whole_gives_where_a_network_looks_no_further_than_t
     assert (tiled - whole)[inner].abs().mean() < 0.01
 
 
-def test_a_constant_stays_one_and_small_pictures_are_not_cut() -> None:
-    picture = torch.rand(1, 3, 200, 130)
-    assert torch.allclose(in_tiles(lambda part: part * 0 + 0.7, picture, tile=64, overlap=20), torch.tensor(0.7))
+def test_a_constant_stays_one_and_small_images_are_not_cut() -> None:
+    image = torch.rand(1, 3, 200, 130)
+    assert torch.allclose(in_tiles(lambda part: part * 0 + 0.7, image, tile=64, overlap=20), torch.tensor(0.7))
     calls = []
     in_tiles(lambda part: calls.append(part.shape) or part, torch.rand(1, 1, 96, 90), tile=64)
     assert len(calls) == 1

@@ -18,10 +18,10 @@ COUNTS = {
 @pytest.mark.parametrize("build", COUNTS)
 def test_parameters_and_shapes_are_the_pages(build: Callable[[], nn.Module]) -> None:
     with torch.device("meta"):
-        network, pictures = build(), torch.empty(1, 1, 256, 256)
+        network, images = build(), torch.empty(1, 1, 256, 256)
     assert sum(parameter.numel() for parameter in network.parameters()) == COUNTS[build]
     assert len(list(network.buffers())) == 0
-    assert network(pictures).shape == ((1, 1, 16, 16) if build is cyclegan.discriminator else (1, 1, 256, 256))
+    assert network(images).shape == ((1, 1, 16, 16) if build is cyclegan.discriminator else (1, 1, 256, 256))
 
 
 def test_the_residual_blocks_join_and_do_not_add() -> None:
@@ -46,10 +46,10 @@ def test_a_discriminator_sees_patches() -> None:
     for layer in network.modules():
         if isinstance(layer, nn.InstanceNorm2d):
             layer.forward = lambda x: x  # type: ignore[method-assign]
-    pictures = torch.zeros(1, 1, 256, 256)
-    changed = pictures.clone()
+    images = torch.zeros(1, 1, 256, 256)
+    changed = images.clone()
     changed[..., :8, :8] = 1
-    moved = (network(pictures) - network(changed)).abs()[0, 0] > 0
+    moved = (network(images) - network(changed)).abs()[0, 0] > 0
     assert moved[0, 0]
     assert not moved[8:].any() and not moved[:, 8:].any()
 

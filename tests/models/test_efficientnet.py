@@ -37,12 +37,12 @@ def test_taps(name: str, widths: list[int]) -> None:
 
 # ImageNet classes: Egyptian, tiger and tabby cats; espresso; missile, projectile and space shuttle.
 @pytest.mark.parametrize(
-    ("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967}), ("rocket", {657, 744, 812})]
+    ("image", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967}), ("rocket", {657, 744, 812})]
 )
-def test_the_real_weights_know_real_pictures(picture: str, classes: set[int]) -> None:
+def test_the_real_weights_know_real_images(image: str, classes: set[int]) -> None:
     network = EfficientNet("lite0", 1000)
     load_imagenet(network)
-    image = Image.fromarray(getattr(data, picture)())
+    image = Image.fromarray(getattr(data, image)())
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     small = image.crop((left, top, left + side, top + side)).resize((224, 224), Image.Resampling.BICUBIC)

@@ -34,11 +34,11 @@ def test_the_encoder_hands_on_what_happens_inside_the_blocks() -> None:
     seen: list[Tensor] = []
     for part in (*(whole.stages[index][0].expand for index in (1, 2, 3)), whole.stages[4][-1].filter):
         part.register_forward_hook(lambda module, given, made: seen.append(made.clone()))
-    pictures = torch.rand(1, 3, 64, 64)
+    images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        whole(pictures)
+        whole(images)
         inside, seen[:] = list(seen), []
-        handed = Encoder(whole)(pictures)
+        handed = Encoder(whole)(images)
     assert len(inside) == len(handed) == 4
     assert all(torch.equal(a, b) for a, b in zip(inside, handed, strict=True))
 

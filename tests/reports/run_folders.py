@@ -1,4 +1,4 @@
-"""Run folders as training writes them, made up: phantom pictures, masks a little off, journals of a given shape."""
+"""Run folders as training writes them, made up: phantom images, masks a little off, journals of a given shape."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from bioseg import files
-from bioseg.data import phantoms
+from bioseg.datasets import phantoms
 from bioseg.evaluation import summary
 from bioseg.reports import figures
 
@@ -17,9 +17,9 @@ RECIPE = {
     "name": "nuclei-reference",
     "task": "cell nuclei in microscopy",
     "purpose": "reproduces a published dropout U-Net",
-    "split": {"$call": "bioseg.data.splits:ordered_tail", "test": 2, "validation": 0.1},
-    "fold": {"$call": "bioseg.data.splits:grouped_k_fold", "seed": 0},
-    "preparation": {"$type": "bioseg.data.prepare:Preparation", "size_px": [128, 128], "channels": 3},
+    "split": {"$call": "bioseg.datasets.splits:ordered_tail", "test": 2, "validation": 0.1},
+    "fold": {"$call": "bioseg.datasets.splits:grouped_k_fold", "seed": 0},
+    "preparation": {"$type": "bioseg.images.prepare:Preparation", "size_px": [128, 128], "channels": 3},
     "network": {"$call": "bioseg.models.unet:nuclei_unet", "in_channels": 3},
     "training": {
         "loss": {"$call": "bioseg.training.losses:soft_dice"},
@@ -28,7 +28,7 @@ RECIPE = {
         "batch": 16,
         "epochs": 30,
     },
-    "judged_on": "picture",
+    "evaluated_on": "image",
 }
 
 
@@ -37,7 +37,7 @@ def shown(count: int, *, seed: int = 0, size_px: int = 64) -> list[figures.Shown
     rng = np.random.default_rng(seed)
     cases = []
     for index in range(count):
-        picture, labels = phantoms.nuclei(rng, size_px)
+        image, labels = phantoms.nuclei(rng, size_px)
         kept = np.isin(labels, rng.permutation(labels.max() + 1)[: int(labels.max() * rng.uniform(0.7, 1.3))])
         predicted = ndimage.shift((labels > 0) & kept, rng.integers(-2, 3, 2), order=0)
         if rng.random() < 0.3:
@@ -45,7 +45,7 @@ def shown(count: int, *, seed: int = 0, size_px: int = 64) -> list[figures.Shown
         truth = labels > 0
         scores = summary.score_case(predicted, truth)
         cases.append(
-            figures.Shown(f"case-{index:03}", picture.astype(np.float32) / 255, truth, predicted, scores["dice"])
+            figures.Shown(f"case-{index:03}", image.astype(np.float32) / 255, truth, predicted, scores["dice"])
         )
     return cases
 
@@ -89,7 +89,7 @@ def write_run(
     ids = [case.name for case in cases]
     record = {
         "format": 1, "recipe": RECIPE, "name": "nuclei-reference", "fingerprint": "79770b4056f5", "folds": folds,
-        "reasons": ["128 × 128 px, because the median picture has 256 × 320 px and nuclei of 20 px"],
+        "reasons": ["128 × 128 px, because the median image has 256 × 320 px and nuclei of 20 px"],
         "split": "0123456789ab", "parts": {"train": ids, "validation": ids, "test": []},
         "patients": len({row.patient for row in table}), "data": "stage1_train",
         "command": "bioseg train nuclei-reference --data stage1_train --out runs/nuclei",

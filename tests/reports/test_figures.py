@@ -22,7 +22,7 @@ from bioseg.types import Box, Mask
 from .run_folders import journal, rows_of, shown
 
 CASES = shown(4, size_px=32)
-GREY = [Shown(case.name, case.picture.mean(axis=2), case.truth, case.predicted, case.dice) for case in CASES]
+GREY = [Shown(case.name, case.image.mean(axis=2), case.truth, case.predicted, case.dice) for case in CASES]
 DRAWN: dict[str, Callable[[], Figure]] = {
     "curves of one run": lambda: figures.learning_curves([journal(5)]),
     "curves of folds": lambda: figures.learning_curves([journal(5), journal(9, seed=1), []]),
@@ -33,7 +33,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "rows": lambda: figures.rows(CASES),
     "rows in grey": lambda: figures.rows(GREY),
     "confusion": lambda: figures.confusion_overlay(CASES),
-    "pairs": lambda: figures.pairs([case.picture for case in CASES], [case.truth for case in CASES]),
+    "pairs": lambda: figures.pairs([case.image for case in CASES], [case.truth for case in CASES]),
     "objects": lambda: object_figures.objects(CASES[:2]),
     "boxes": lambda: object_figures.boxes([replace(CASES[0], boxes=([Box(2, 2, 9, 9, 0.7)], [Box(3, 3, 9, 9)]))] * 9),
     "boxes of one": lambda: object_figures.boxes([replace(GREY[0], boxes=((), ()))]),
@@ -93,7 +93,7 @@ def test_confusion_colours_mean_their_cell(predicted: Mask, truth: Mask) -> None
 @given(st.floats(0, 1) | st.just(float("nan")))
 @settings(max_examples=20, deadline=None)
 def test_poor_cases_are_framed_and_undefined_ones_are_not(dice: float) -> None:
-    case = Shown("a", GREY[0].picture, GREY[0].truth, GREY[0].predicted, dice)
+    case = Shown("a", GREY[0].image, GREY[0].truth, GREY[0].predicted, dice)
     axis = figures.overlays([case], poor=0.8).axes[0]
     framed = all(s.get_visible() and s.get_edgecolor() == to_rgba(figures.POOR) for s in axis.spines.values())
     assert framed == (dice < 0.8)
@@ -118,12 +118,12 @@ def test_a_dot_for_every_defined_score_and_a_word_about_the_others() -> None:
     assert [label.get_text() for label in axis.get_xticklabels()] == ["Dice", "Recall\n1 undefined"]
 
 
-def test_big_pictures_are_reduced_before_drawing() -> None:
+def test_big_images_are_reduced_before_drawing() -> None:
     rng = np.random.default_rng(0)
     truth = np.zeros((1301, 2050), bool)
     truth[400:800, 1000:1600] = True
-    picture = truth * np.float32(0.5) + rng.random(truth.shape, np.float32) * 0.1
-    drawn = figures.best_median_worst([Shown("big", picture, truth, truth, 1.0)]).axes[1].images
+    image = truth * np.float32(0.5) + rng.random(truth.shape, np.float32) * 0.1
+    drawn = figures.best_median_worst([Shown("big", image, truth, truth, 1.0)]).axes[1].images
     assert len(drawn) == 2
     for image in drawn:
         assert max(image.get_array().shape[:2]) <= figures.LONGEST_SIDE
@@ -132,5 +132,5 @@ def test_big_pictures_are_reduced_before_drawing() -> None:
 
 def test_long_names_are_shortened_in_the_middle() -> None:
     name = "0a7d30b252359a10fd298b638b90cb9ada3acced4e0c0e5a3692013f432ee4e9"
-    label = Shown(name, GREY[0].picture, GREY[0].truth, GREY[0].predicted, 0.5).label
+    label = Shown(name, GREY[0].image, GREY[0].truth, GREY[0].predicted, 0.5).label
     assert label == "0a7d30b2523…13f432ee4e9\nDice 0.500"

@@ -22,8 +22,8 @@ PARTS = ("record.json", "journal.jsonl", "scores.csv", "summary.json", "figures"
 VOID = {"meta", "img", "path", "line", "rect", "br"}
 
 
-class Outline(HTMLParser):
-    """Collects text, addresses and pictures; balks at tags that do not close."""
+class Segment(HTMLParser):
+    """Collects text, addresses and images; balks at tags that do not close."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class Outline(HTMLParser):
             self.text += data
 
 
-def read(path: Path) -> Outline:
-    return Outline(path.read_text(encoding="utf-8"))
+def read(path: Path) -> Segment:
+    return Segment(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_it_says_what_a_reader_wants_to_know(run: Path) -> None:
     record = json.loads((run / "record.json").read_text())
     for words in (
         "Cell nuclei in microscopy", f"a Dice of {dice['mean']:.3f}", f"from {dice['ci95'][0]:.3f} to {dice['ci95'][1]:.3f}",
-        "8 pictures of 4 patients", f"{dice['mean']:.4f} ± {dice['sd']:.4f}", f"{dice['p5']:.4f}", dice["worst_case"],
+        "8 images of 4 patients", f"{dice['mean']:.4f} ± {dice['sd']:.4f}", f"{dice['p5']:.4f}", dice["worst_case"],
         "stage1_train", "8 for train", "128 × 128 px, colour", "nuclei_unet(in_channels=3)", record["command"],
         record["fingerprint"], record["git_commit"], record["device"], "torch 2.11.0", "2.4 minutes", "overfitting",
         record["reasons"][0], "not a medical device",
@@ -125,13 +125,13 @@ def test_names_from_outside_cannot_become_markup(bare: Path) -> None:
     files.write_json(bare / "summary.json", summarise([row]))
     html = write_report([bare]).read_text(encoding="utf-8")
     assert "<script" not in html and "<b>" not in html and "<i>" not in html.replace("<i></i>", "")
-    assert "All pictures come from one patient" in html
+    assert "All images come from one patient" in html
 
 
 def test_folds(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "folds", folds=11, draw=False, size_px=32)
     said = read(write_report([folder])).text
-    assert "each outlined by the fold's network that never learned from its patient" in said
+    assert "each segmented by the fold's network that never learned from its patient" in said
     assert [len(lines) for lines in read_run(folder).journals] == list(range(12, 23))
     assert re.search(r"11 8 8 22 ", said)
 
@@ -142,16 +142,16 @@ def test_sources_and_test_part(tmp_path: Path) -> None:
     shutil.copytree(folder, folder / "test", ignore=shutil.ignore_patterns("test"))
     said = read(write_report([folder])).text
     assert "By source" in said and "north 4" in said and "south 4" in said
-    assert "8 pictures that neither taught the network nor chose its weights" in said
+    assert "8 images that neither taught the network nor chose its weights" in said
     assert said.count("Surface Dice") == 2 and said.count("Two class IoU") == 1
 
 
 def test_an_evaluation_claims_nothing_about_training(bare: Path) -> None:
     record = json.loads((bare / "record.json").read_text())
-    files.write_json(bare / "record.json", {**record, "judged_on": "other-hospital", "model": "runs/nuclei"})
+    files.write_json(bare / "record.json", {**record, "evaluated_on": "other-hospital", "model": "runs/nuclei"})
     (bare / "journal.jsonl").unlink()
     said = read(write_report([bare])).text
-    assert "8 pictures of 4 patients in other-hospital" in said
+    assert "8 images of 4 patients in other-hospital" in said
     assert "never learned from" not in said and "slightly hopeful" not in said
 
 
@@ -163,7 +163,7 @@ def test_undefined_scores_are_told(bare: Path) -> None:
     write_csv(rows, bare / "scores.csv")
     files.write_json(bare / "summary.json", summarise(rows))
     said = read(write_report([bare])).text
-    assert "2 more have nothing to outline and nothing outlined" in said
+    assert "2 more have nothing to contour and nothing segmented" in said
     assert "Recall share of the truth that was found – – – – – 4" in said
     rows = [Row("a", "p", "", {"dice": none})]
     write_csv(rows, bare / "scores.csv")
@@ -242,8 +242,8 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     seen = read(path)
     old = json.loads((first / "summary.json").read_text())["dice"]["mean"]
     assert f"Mean Dice {old:.4f} 1.0000" in seen.text
-    assert f"second against first, picture by picture: Dice {1 - old:+.4f} on average" in seen.text
-    assert "a clear difference. Better in 8, worse in 0, equal in 0 of 8 pictures" in seen.text
+    assert f"second against first, image by image: Dice {1 - old:+.4f} on average" in seen.text
+    assert "a clear difference. Better in 8, worse in 0, equal in 0 of 8 images" in seen.text
     assert {"#run-1", "#run-2"} <= set(seen.addresses)
     other = [Row(f"x{row.case}", row.patient, "", row.scores) for row in rows]
     write_csv(other, second / "scores.csv")
@@ -259,4 +259,4 @@ def test_the_headline_names_the_test_part(run: Path, tmp_path: Path) -> None:
     summary["dice"]["mean"] = 0.7654
     (copy / "test").mkdir()
     (copy / "test" / "summary.json").write_text(json.dumps(summary))
-    assert "On 5 test pictures, which chose nothing, the average is 0.765." in read(write_report([copy])).text
+    assert "On 5 test images, which chose nothing, the average is 0.765." in read(write_report([copy])).text

@@ -28,7 +28,7 @@ def test_it_says_what_flags_and_rejecting_are_worth() -> None:
     table = rows(60)
     first, second = trust.trust(run_of(table))
     dice = np.array([row.scores["dice"] for row in table])
-    assert first.startswith("The model asks for a second look at 2 of 60 pictures.")
+    assert first.startswith("The model asks for a second look at 2 of 60 images.")
     assert f"{dice[-2:].mean():.3f}" in first and f"{dice[:-2].mean():.3f}" in first
     after = np.percentile(np.delete(dice, [54, 55, 56]), 5)  # three are put aside, not the worst ones
     before, best = np.percentile(dice, 5), np.percentile(dice[:-3], 5)
@@ -36,15 +36,15 @@ def test_it_says_what_flags_and_rejecting_are_worth() -> None:
     assert f"below {after:.3f} instead of {before:.3f}" in second and f"reach {best:.3f}" in second
 
 
-def test_few_pictures_have_no_twentieth_and_none_no_section() -> None:
+def test_few_images_have_no_twentieth_and_none_no_section() -> None:
     assert len(trust.trust(run_of(rows(19)))) == 1
     assert trust.trust(run_of([Row("a", "a", "", {"dice": 0.9})])) == []
     undefined = [*rows(20), Row("b", "b", "", {"dice": float("nan"), "quality": 0.1, "flagged": 1.0})]
-    assert "of 20 pictures" in trust.trust(run_of(undefined))[0]
+    assert "of 20 images" in trust.trust(run_of(undefined))[0]
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])
-def test_the_figure_starts_with_all_pictures(count: int) -> None:
+def test_the_figure_starts_with_all_images(count: int) -> None:
     axis = trust.rejection(rows(count)).axes[0]
     dice = [row.scores["dice"] for row in rows(count)]
     mean, best = axis.lines[0].get_ydata(), axis.lines[1].get_ydata()

@@ -11,14 +11,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bioseg import recipes
-from bioseg.data.dataset import InMemory
+from bioseg.datasets.samples import InMemory
 from bioseg.models.cyclegan import Pair
 from bioseg.models.weights import load_into
 from bioseg.recipe import TranslationRecipe
+from bioseg.specs import call
 from bioseg.training.adversarial import CycleGan, step
 from bioseg.training.fit_translator import Sides, fit_translator, look
 from bioseg.training.run import Run
-from bioseg.types import BiosegError, Case, call
+from bioseg.types import BiosegError, Case
 
 CPU = torch.device("cpu")
 
@@ -58,9 +59,9 @@ def tiny(**training: object) -> TranslationRecipe:
 
 
 def samples(count: int, seed: int) -> InMemory:
-    pictures = torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    images = torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     cases = [Case(str(index), str(index), Path(f"{index}.png")) for index in range(count)]
-    return InMemory(cases, (), pictures, torch.zeros(count, 1, 8, 8, dtype=torch.uint8))
+    return InMemory(cases, (), images, torch.zeros(count, 1, 8, 8, dtype=torch.uint8))
 
 
 TRAIN, WATCHED = Sides(samples(5, 0), samples(3, 1)), Sides(samples(2, 2), samples(1, 3))
@@ -91,21 +92,21 @@ def test_the_losses_by_hand() -> None:
     assert found["cycle"] == pytest.approx(cycle)
     assert found["loss"] == pytest.approx(adversarial + 5 * identity + 10 * cycle)
     assert found["discriminators"] == pytest.approx(2 * (0.5**2 + 0.5**2) / 2)
-    assert gan.made_target.pictures[0].unique().tolist() == pytest.approx([0.4])
-    assert gan.made_source.pictures[0].unique().tolist() == pytest.approx([-0.1])
+    assert gan.made_target.images[0].unique().tolist() == pytest.approx([0.4])
+    assert gan.made_source.images[0].unique().tolist() == pytest.approx([-0.1])
 
 
 def test_perfect_generators_change_nothing_and_cost_nothing() -> None:
     gan, optimiser = by_hand(1.0, 1.0, 1.0)
-    pictures = torch.rand(2, 1, 8, 8)
-    found = step(gan, optimiser, pictures, 1 - pictures, tiny().training, np.random.default_rng(0))
+    images = torch.rand(2, 1, 8, 8)
+    found = step(gan, optimiser, images, 1 - images, tiny().training, np.random.default_rng(0))
     assert found["loss"] == found["adversarial"] == found["identity"] == found["cycle"] == 0
     scores, views = look(Pair(nn.Identity(), nn.Identity()), WATCHED, CPU)
     assert set(scores.values()) == {0.0}
     assert [len(view) for view in views] == [2, 2, 2, 1, 1, 1]
     for given, translated, again in (views[:3], views[3:]):
         assert torch.equal(given, translated) and torch.equal(given, again)
-    assert torch.equal(views[0], WATCHED.source._pictures * 2 - 1)
+    assert torch.equal(views[0], WATCHED.source._images * 2 - 1)
 
 
 def test_a_party_moves_only_by_its_own_loss() -> None:
@@ -141,7 +142,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
         fit(broken, epochs, resume=True)
     for name in (
         "best.safetensors", "last/network.safetensors", "last/optimiser.safetensors", "epochs/002.safetensors",
-        "epochs/004.safetensors", *(f"pictures/{epoch:03d}.png" for epoch in (1, 2, 3, 4)),
+        "epochs/004.safetensors", *(f"images/{epoch:03d}.png" for epoch in (1, 2, 3, 4)),
     ):  # fmt: skip
         assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
     journals = [
@@ -166,21 +167,21 @@ def test_the_newest_generators_are_kept_and_every_second_epoch_s(tmp_path: Path)
     load_into(second, tmp_path / "epochs" / "002.safetensors")
     assert not torch.equal(newest.forwards.weight, second.forwards.weight)
     _, views = look(newest, WATCHED, CPU)
-    shown = np.asarray(Image.open(tmp_path / "pictures" / "003.png"))
+    shown = np.asarray(Image.open(tmp_path / "images" / "003.png"))
     assert shown.shape == (6 * 8, 2 * 8)
     assert np.array_equal(shown[8:16, 8:], np.rint((views[1][1, 0].numpy() / 2 + 0.5).clip(0, 1) * 255))
-    assert not shown[24:, 8:].any(), "the target has only one picture"
+    assert not shown[24:, 8:].any(), "the target has only one image"
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    recipe = tiny(epochs=30, rate=0.02)
+    recipe = tiny(epochs=30, learning_rate=0.02)
     run = Run(tmp_path, {"fingerprint": "f"}, seed=0, device=CPU, resume=False)
     fit_translator(run, recipe, TRAIN, WATCHED)
     assert run.history[-1]["watched_cycle"] < 0.7 * run.history[0]["watched_cycle"]
 
 
 def test_a_loss_that_is_no_number_ends_it(tmp_path: Path) -> None:
-    recipe = tiny(rate=1e30, epochs=3)
+    recipe = tiny(learning_rate=1e30, epochs=3)
     run = Run(tmp_path, {"fingerprint": "f"}, seed=0, device=CPU, resume=False)
     with pytest.raises(BiosegError, match=r"training\.rate"):
         fit_translator(run, recipe, TRAIN, WATCHED)

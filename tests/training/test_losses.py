@@ -12,7 +12,7 @@ LOSSES = [
     losses.soft_dice,
     losses.soft_iou,
     losses.cross_entropy_and_dice,
-    losses.cross_entropy_and_picture_dice,
+    losses.cross_entropy_and_image_dice,
     losses.cross_entropy_and_log_dice,
     losses.half_cross_entropy_half_iou,
 ]
@@ -64,12 +64,12 @@ def test_every_plane_has_its_own_dice() -> None:
     assert losses.soft_dice(logits, truth, smoothing=0).item() == pytest.approx(0.5)
 
 
-def test_every_picture_has_its_own_dice() -> None:
+def test_every_image_has_its_own_dice() -> None:
     """A tiny object missed costs as much as a large one; over the batch it would hardly count."""
     truth = torch.zeros(2, 1, 16, 16)
     truth[0], truth[1, 0, 0, 0] = 1, 1
     logits = torch.where(truth > 0, 40.0, -40.0)
     logits[1, 0, 0, 0] = -40
     cross = losses.binary_cross_entropy(logits, truth).item()
-    assert losses.cross_entropy_and_picture_dice(logits, truth, smoothing=0).item() - cross == pytest.approx(0.5)
+    assert losses.cross_entropy_and_image_dice(logits, truth, smoothing=0).item() - cross == pytest.approx(0.5)
     assert losses.soft_dice(logits, truth, smoothing=0).item() < 0.01

@@ -1,4 +1,4 @@
-"""What a run folder promises: bit-exact resumption, whatever moment the process dies at."""
+"""What a run folder promises: bit-exact resumption, whatever state the process dies at."""
 
 import json
 import shutil

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bioseg.cli import studies
-from bioseg.types import BiosegError, Case, Problem
+from bioseg.types import BiosegError, Callbacks, Problem
 
 if TYPE_CHECKING:
-    from bioseg.screen import Screen
-    from bioseg.workflows.train_translator import Order as TranslatorOrder
+    from bioseg.cli.console import Screen
+    from bioseg.recipe import TranslationRecipe
 
 app = typer.Typer(
     name="bioseg",
-    help="Outline things in 2-D medical and microscopy pictures: train, judge, explain, use.\n\n"
+    help="Segment 2-D medical and microscopy images with U-Nets: train, evaluate, predict, report.\n\n"
     "Research software, not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,204 +24,214 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+study_app = typer.Typer(help="Run a whole study and write its table.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
-Data = Annotated[Path, typer.Option("--data", help="Folder of pictures and masks.")]
+INTERRUPTED = 130
+"""Exit code that Typer makes of Ctrl-C."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-SETS = "--montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/trials"
-First = Annotated[
+Model = Annotated[str, typer.Argument(help="A run folder, or a name from `bioseg models`.")]
+Translate = Annotated[
     Path | None,
-    typer.Option("--translate", help="Translate the pictures first, by this run of a CycleGAN, to its target."),
+    typer.Option("--translate", help="Translate the images to another domain first: run folder of a CycleGAN."),
 ]
 Adapt = Annotated[
     bool,
-    typer.Option(
-        "--adapt", help="Take batch-norm statistics from these pictures first, for a source not learned from."
-    ),
+    typer.Option("--adapt", help="Re-estimate batch-norm statistics from these images first (domain adaptation)."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 
-@app.command(epilog="Example: `bioseg recipes --json`")
+def examples(*lines: str) -> str:
+    """The epilogue of a command's help, one example per line."""
+    return "\n\n".join(["Examples:", *(f"`{line}`" for line in lines)])
+
+
+@app.command(epilog=examples("bioseg recipes", "bioseg recipes --json"))
 def recipes(as_json: Json = False) -> None:
-    """List the recipes: name, task, what for, parameters."""
-    from bioseg.workflows.inventory import describe_recipes
+    """List the recipes: name, task, purpose, parameters."""
+    from bioseg.pipelines.machine import describe_recipes
 
     rows = describe_recipes()
     if as_json:
         _print_json(rows)
     else:
-        _screen().table(["recipe", "task", "what for", "parameters"], [[*map(str, row.values())] for row in rows])
+        _screen().table(["recipe", "task", "purpose", "parameters"], [[*map(str, row.values())] for row in rows])
 
 
 @app.command(
-    epilog="Examples: `bioseg train auto --data pictures --out runs/mine` · "
-    "`bioseg train nuclei-reference --data stage1_train --out runs/nuclei --set training.epochs=10` · "
-    "`bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/cyclegan` · "
-    "`bioseg train auto --data pictures --out runs/mine --resume`"
+    epilog=examples(
+        "bioseg train auto --data images --out runs/mine",
+        "bioseg train auto --data images --out runs/mine --resume",
+        "bioseg train nuclei-reference --data stage1_train --out runs/nuclei --set training.epochs=10",
+        "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/cyclegan",
+    )
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name from `bioseg recipes`; `auto` fits any folder.")],
+    recipe: Annotated[str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder.")],
     data: Data,
     out: Out,
     target: Annotated[
-        Path | None, typer.Option("--target", help="For translators: folder of pictures to look like; no masks needed.")
+        Path | None, typer.Option("--target", help="For translation: folder of images of the target domain.")
     ] = None,
-    folds: Annotated[int, typer.Option(help="Cross-validate with so many folds, patients kept apart.")] = 0,
+    folds: Annotated[int, typer.Option(help="Cross-validate with this many folds, patients kept apart.")] = 0,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="Table with the columns id and part, instead of the recipe's split.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that lies in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Train a recipe on a folder, judge it on what was held out, and write a report; or a translator on two folders."""
+    """Train a recipe on a folder, evaluate it and write a report; or a translation model on two folders."""
     from bioseg import recipes as known
+    from bioseg.datasets.splits import from_csv
+    from bioseg.pipelines.train import TrainJob
+    from bioseg.pipelines.train import train as work
     from bioseg.recipe import TranslationRecipe
-    from bioseg.workflows import train as work
-    from bioseg.workflows import train_translator as translators
+    from bioseg.specs import call
 
-    if folds == 1 or folds < 0:
-        raise BiosegError(f"--folds {folds}: give 2 or more, or leave it out for one split")
     asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
     how, command = known.get(recipe), " ".join(["bioseg", *sys.argv[1:]])
     if isinstance(how, TranslationRecipe):
-        if target is None or folds:
-            raise BiosegError(f"{recipe}: makes a translator; give --target, the folder to look like, and no --folds")
-        _train_translator(translators.Order(how, data, target, out, asked, resume, device, command))
+        if target is None or folds or split:
+            raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
+        _train_translator(how, data, target, out, asked, resume, device, command)
         return
     if target:
-        raise BiosegError(f"--target {target}: {recipe} makes a segmenter, which has none; leave it out")
-    order = work.Order(
-        recipe=how, data=data, out=out, folds=folds, settings=asked, resume=resume, device=device, command=command
-    )
+        raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
+    part = call(from_csv, path=str(split)) if split else None
+    job = TrainJob(how, data, out, folds, part, asked, resume, device, command)
     with _screen() as screen:
-        outcome = work.train(order, tell=screen.tell, say=screen.say)
-    screen.scores(outcome.summary, "held out pictures")
-    if outcome.test:
-        screen.scores(outcome.test, "test pictures")
-    screen.say(f"model  {out}\nreport {outcome.report}")
-    _finish(screen, outcome.problems)
+        result = work(job, _callbacks(screen))
+    screen.scores(result.summary, "validation images")
+    if result.test:
+        screen.scores(result.test, "test images")
+    screen.log(f"model  {out}\nreport {result.report}")
+    _finish(screen, result.problems)
 
 
-@app.command(epilog="Example: `bioseg evaluate runs/mine --data other-hospital --out scores/other`")
+@app.command(
+    epilog=examples(
+        "bioseg evaluate runs/mine --data other-hospital --out scores/other",
+        "bioseg evaluate cxr-lungs --data JSRT --out scores/jsrt --unseen-only",
+    )
+)
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder, or a name from `bioseg models`.")],
+    model: Model,
     data: Data,
     out: Out,
-    translator: First = None,
+    translator: Translate = None,
     adapt: Adapt = False,
+    unseen_only: Annotated[
+        bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
+    ] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score a model on pictures with masks: scores.csv, summary.json, figures, report.html."""
-    from bioseg.workflows.evaluate import evaluate as work
+    """Score a model on images with masks: scores.csv, summary.json, figures, report.html."""
+    from bioseg.pipelines.evaluate import EvaluateJob
+    from bioseg.pipelines.evaluate import evaluate as work
 
     with _screen() as screen:
-        summary, problems = work(
-            model, data, out, translator=translator, adapted=adapt, device=device, tell=screen.tell
-        )
+        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device)
+        summary, problems = work(job, _callbacks(screen))
     if as_json:
         _print_json(summary)
     else:
         screen.scores(summary, str(data))
-        screen.say(f"report {out / 'report.html'}")
+        screen.log(f"report {out / 'report.html'}")
     _finish(screen, problems)
 
 
-@app.command(epilog="Example: `bioseg predict runs/mine new-pictures scan.dcm --out masks --probabilities`")
+@app.command(
+    epilog=examples(
+        "bioseg predict nuclei images --out masks",
+        "bioseg predict runs/mine new-images scan.dcm --out masks --probabilities",
+    )
+)
 def predict(
-    model: Annotated[Path, typer.Argument(help="A run folder, or a name from `bioseg models`.")],
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    model: Model,
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
-    translator: First = None,
+    translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
 ) -> None:
-    """Outline pictures: a 0/255 mask a picture, in its own size, and measurements.csv."""
-    from bioseg.inference.predictor import Predictor
-    from bioseg.inference.translator import Translator
-    from bioseg.workflows import adapt as adapting
-    from bioseg.workflows import predict as work
+    """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv."""
+    from dataclasses import replace
 
-    pictures = work.find_pictures(paths)
-    predictor = Predictor.open(model, device)
+    from bioseg.pipelines.adapt import adapted
+    from bioseg.pipelines.open import open_predictor, open_translator
+    from bioseg.pipelines.predict import find_images
+    from bioseg.pipelines.predict import predict as work
+
+    cases = find_images(paths)
+    predictor = open_predictor(model, device)
     if translator:
-        predictor.before = Translator.open(translator, device).translate
+        predictor = replace(predictor, transform=open_translator(translator, device).translate)
     with _screen() as screen:
         if adapt:
-            cases = [Case(path.stem, path.stem, path) for path in pictures]
-            screen.say(f"adapted to {adapting.adapt(predictor, cases)} pictures")
-        count, problems = work.predict(
-            predictor,
-            pictures,
-            out,
-            probabilities=probabilities,
-            progress=lambda d, n: screen.tell("outlining", d, n, ""),
-            say=screen.say,
-        )
-    screen.say(f"{count} of {len(pictures)} pictures outlined in {out}")
+            predictor, used = adapted(predictor, cases)
+            screen.log(f"adapted to {used} images")
+        count, problems = work(predictor, cases, out, probabilities=probabilities, callbacks=_callbacks(screen))
+    screen.log(f"{count} of {len(cases)} images segmented in {out}")
     _finish(screen, problems)
 
 
-@app.command(epilog="Example: `bioseg translate runs/cyclegan jsrt-pictures --out as-montgomery --figure sheet.png`")
+@app.command(epilog=examples("bioseg translate runs/cyclegan jsrt-images --out as-montgomery --figure examples.png"))
 def translate(
-    model: Annotated[Path, typer.Argument(help="A run folder of a CycleGAN.")],
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    model: Annotated[str, typer.Argument(help="Run folder of a CycleGAN.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
-    backwards: Annotated[
-        bool, typer.Option("--backwards", help="From the look of the target to the source's.")
-    ] = False,
+    backwards: Annotated[bool, typer.Option("--backwards", help="From the target domain to the source.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG to write of the first five: as they are, translated, reconstructed.")
+        Path | None, typer.Option(help="PNG to write of the first five: original, translated, reconstructed.")
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Give pictures the look of another source: an 8-bit grey PNG a picture, in its own size."""
-    from bioseg.inference.translator import Translator
-    from bioseg.workflows.predict import find_pictures
-    from bioseg.workflows.translate import translate as work
+    """Translate images to another domain: an 8-bit grey PNG per image, on its own grid."""
+    from bioseg.pipelines.open import open_translator
+    from bioseg.pipelines.predict import find_images
+    from bioseg.pipelines.translate import translate as work
 
-    pictures = find_pictures(paths)
-    opened = Translator.open(model, device)
+    cases = find_images(paths)
+    opened = open_translator(model, device)
     with _screen() as screen:
-        count, problems = work(
-            opened,
-            pictures,
-            out,
-            backwards=backwards,
-            figure=figure,
-            progress=lambda d, n: screen.tell("translating", d, n, ""),
-        )
-    screen.say(f"{count} of {len(pictures)} pictures translated in {out}")
+        count, problems = work(opened, cases, out, backwards=backwards, figure=figure, callbacks=_callbacks(screen))
+    screen.log(f"{count} of {len(cases)} images translated in {out}")
     _finish(screen, problems)
 
 
-@app.command(epilog="Example: `bioseg report runs/mine runs/other --out comparison.html`")
+@app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine runs/other --out comparison.html"))
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are put side by side.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are compared.")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            help="File to write instead of report.html in the run, or comparison.html.",
-        ),
+        typer.Option("--out", help="File to write instead of report.html in the run, or comparison.html."),
     ] = None,
 ) -> None:
     """Write the page that explains a run, or compares several."""
-    from bioseg.workflows.report import report as work
+    from bioseg.pipelines.report import report as work
 
-    _screen().say(str(work(runs, out)))
+    _screen().log(str(work(runs, out)))
 
 
-@app.command(epilog="Example: `bioseg compare runs/published runs/ours --score iou`")
+@app.command(epilog=examples("bioseg compare runs/published runs/ours --score iou"))
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders that train or evaluate wrote; the first is the base.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders that train or evaluate wrote; the first is the baseline.")
+    ],
     score: Annotated[str, typer.Option(help="A column of scores.csv.")] = "dice",
     as_json: Json = False,
 ) -> None:
-    """Put runs side by side: means, and differences picture by picture with 95 % intervals."""
-    from bioseg.workflows.compare import compare_runs
+    """Compare runs: means, and paired differences with 95 % intervals."""
+    from bioseg.pipelines.compare import compare_runs
 
     rows = compare_runs(runs, score=score)
     if as_json:
@@ -245,64 +255,61 @@ def compare(
         ]
         for row in rows
     ]
-    head = ["run", "pictures", f"{score}, mean ± SD", "95 % interval", "difference", "95 % interval", "better / worse"]
+    head = ["run", "images", f"{score}, mean ± SD", "95 % interval", "difference", "95 % interval", "better / worse"]
     _screen().table(head, table)
 
 
-@app.command(epilog="Examples: `bioseg models` · `bioseg predict ct-lungs slices --out masks`")
+@app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --out masks"))
 def models(as_json: Json = False) -> None:
-    """List the trained models that come with bioseg; each is opened by its name."""
-    from bioseg.workflows.models import describe_models
+    """List the pretrained models; each is opened by its name."""
+    from bioseg.pipelines.models import describe_models
 
     rows = describe_models()
     if as_json:
         _print_json(rows)
         return
     table = [
-        [row["name"], row["task"], f"{row['dice']:.3f}", row["judged_on"], f"{row['megabytes']} MB", row["card"]]
-        for row in rows
+        [row["name"], row["task"], f"{row['dice']:.3f}", row["evaluated_on"], f"{row['megabytes']} MB"] for row in rows
     ]
-    _screen().table(["model", "task", "Dice", "judged on", "size", "model card"], table)
+    screen = _screen()
+    screen.table(["model", "task", "Dice", "evaluated on", "size"], table)
+    screen.log("model cards:\n" + "\n".join(row["card"] for row in rows))
 
 
-@data_app.command("check", epilog="Example: `bioseg data check pictures`")
+@data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Any folder of pictures and masks.")], as_json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
 ) -> None:
-    """Say what was paired, left over, unreadable, of another size, empty."""
-    from bioseg.data import folders
+    """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
+    from bioseg.datasets import folders
 
     with _screen() as screen:
-        account = folders.examine(
-            folders.pair(folder), progress=lambda done, total: screen.tell("opening", done, total, "")
-        )
+        scan = folders.inspect(folders.scan(folder), progress=_callbacks(screen).counter("opening"))
     if as_json:
-        _print_json(folders.to_json(account))
+        _print_json(folders.to_json(scan))
     else:
-        screen.say("\n".join(folders.account_lines(account)))
-    raise typer.Exit(0 if account.clean else 1)
+        screen.log("\n".join(folders.scan_lines(scan)))
+    raise typer.Exit(0 if scan.clean else 1)
 
 
-@app.command(epilog="Examples: `bioseg demo` · `bioseg demo --data pictures --out demo`")
+@app.command(epilog=examples("bioseg demo", "bioseg demo --data images --out demo"))
 def demo(
     out: Out = Path("demo"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Your own pictures and masks; by default phantoms.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Your own images and masks; by default phantoms.")] = None,
 ) -> None:
-    """Go the whole way once, in a few minutes: data, training, evaluation, prediction, report."""
-    from bioseg.workflows.demo import demo as work
+    """Run the whole way once, in a few minutes: data, training, evaluation, prediction, report."""
+    from bioseg.pipelines.demo import demo as work
 
     with _screen() as screen:
-        page, problems = work(out, data, tell=screen.tell, say=screen.say)
-    screen.say(f"the report: {page.resolve()}")
+        page, problems = work(out, data, _callbacks(screen))
+    screen.log(f"the report: {page.resolve()}")
     _finish(screen, problems)
 
 
-@app.command(epilog="Example: `bioseg doctor --json`")
+@app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))
 def doctor(as_json: Json = False) -> None:
-    """Check this machine: Python, PyTorch, GPU, memory, disk, and a network's speed."""
-    from bioseg.workflows.inventory import examine_machine
+    """Check this machine: Python, PyTorch, GPU, memory, disk, codecs, and the speed of a network."""
+    from bioseg.pipelines.machine import examine_machine
 
     facts, healthy = examine_machine()
     if as_json:
@@ -312,8 +319,11 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
-app.command(epilog=f"Example: `bioseg trials {SETS} --minutes 30`")(studies.trials)
-app.command(epilog=f"Example: `bioseg ladder {SETS}`")(studies.ladder)
+SETS = "--montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/study"
+study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS} --minutes 30"))(
+    studies.cross_hospital
+)
+study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)
 
 
 def main() -> None:
@@ -321,34 +331,43 @@ def main() -> None:
     try:
         app()
     except BiosegError as fault:
-        _screen().complain(str(fault))
+        _screen().error(str(fault))
         sys.exit(1)
-    except KeyboardInterrupt:
-        _screen().complain("stopped; what was finished is kept (train goes on with --resume)")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _screen().error("stopped; what was finished is kept (train continues with --resume)")
+        raise
 
 
-def _train_translator(order: "TranslatorOrder") -> None:
-    from bioseg.workflows.train_translator import train_translator
+def _train_translator(
+    recipe: "TranslationRecipe", data: Path, target: Path, out: Path, settings: tuple[str, ...], resume: bool, device: str,
+    command: str,
+) -> None:  # fmt: skip
+    from bioseg.pipelines.train_translator import TranslatorJob, train_translator
 
+    job = TranslatorJob(recipe, data, target, out, settings, resume, device, command)
     with _screen() as screen:
-        problems = train_translator(order, tell=screen.tell, say=screen.say)
-    screen.say(f"model    {order.out}\nfigures  {order.out / 'figures'}")
+        problems = train_translator(job, _callbacks(screen))
+    screen.log(f"model    {out}\nfigures  {out / 'figures'}")
     _finish(screen, problems)
 
 
 def _screen() -> "Screen":
-    from bioseg.screen import Screen
+    from bioseg.cli.console import Screen
 
     return Screen()
+
+
+def _callbacks(screen: "Screen") -> Callbacks:
+    return Callbacks(screen.progress, screen.log, screen.epoch)
 
 
 def _finish(screen: "Screen", problems: list[Problem]) -> None:
     """Report what was left out, and say so by the exit code."""
     for problem in problems:
-        screen.complain(problem.reason)
+        screen.error(problem.reason)
     if problems:
-        screen.complain(f"{len(problems)} left out, the reasons above; the rest is done")
+        screen.error(f"{len(problems)} left out, the reasons above; the rest is done")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -361,7 +380,3 @@ def _print_json(value: Any) -> None:
     from bioseg.files import without_nan
 
     print(json.dumps(without_nan(value), indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ THRESHOLDS = np.arange(0.4, 0.76, 0.05)
 """IoU .40, .45, … .75."""
 
 
-def picture_score(predicted: Sequence[Box], truth: Sequence[Box]) -> float:
+def image_score(predicted: Sequence[Box], truth: Sequence[Box]) -> float:
     """Mean over :data:`THRESHOLDS` of TP / (TP + FP + FN).
 
     At each threshold the boxes, surest first, take the free true box of the largest IoU if that is above the threshold.

@@ -13,7 +13,7 @@ THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
 
 def instance_scores(predicted: Labels, truth: Labels) -> dict[str, float]:
-    """Average precision TP / (TP + FP + FN) of one picture, and how many objects there are.
+    """Average precision TP / (TP + FP + FN) of one image, and how many objects there are.
 
     A predicted and a true object match where their IoU is above the threshold; one to one, which above .5 is unique.
     At exactly .5 the pairs of largest IoU are taken. Source: the 2018 Data Science Bowl's evaluation page.

@@ -14,7 +14,7 @@ from bioseg.types import Mask, Probability
 
 @dataclass(frozen=True)
 class Confusion:
-    """Pixels of one picture: true positive, false positive, false negative, true negative."""
+    """Pixels of one image: true positive, false positive, false negative, true negative."""
 
     tp: int
     fp: int

@@ -103,7 +103,7 @@ def compare(first: Sequence[Row], second: Sequence[Row], *, score: str = "dice",
     pairs = [(a, b) for a, b in pairs if not np.isnan(a.scores.get(score, np.nan) + b.scores.get(score, np.nan))]
     if not pairs:
         raise BiosegError(
-            f"the two runs share no case with a {score}; compare runs that were judged on the same pictures"
+            f"the two runs share no case with a {score}; compare runs that were evaluated on the same images"
         )
     change = np.array([b.scores[score] - a.scores[score] for a, b in pairs])
     gain = -change if score in LOWER_IS_BETTER else change

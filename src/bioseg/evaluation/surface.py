@@ -1,6 +1,6 @@
-"""Distances between two outlines.
+"""Distances between two contours.
 
-A mask's outline is its pixels that touch the outside, 4-connected; beyond the picture is outside.
+A mask's contour is its pixels that touch the outside, 4-connected; beyond the image is outside.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from bioseg.types import Mask
 def surface_distances(
     predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far each outline pixel of one mask is from the nearest of the other.
+    """How far each contour pixel of one mask is from the nearest of the other.
 
     Args:
         predicted: [rows, cols], True inside.
@@ -21,7 +21,7 @@ def surface_distances(
         spacing_mm: Distance between pixel centres (down rows, along cols), in mm; (1, 1) gives px.
 
     Returns:
-        Distances from the predicted outline to the true one, and from the true one to the predicted one; both empty if
+        Distances from the predicted contour to the true one, and from the true one to the predicted one; both empty if
         either mask is.
 
     Raises:
@@ -34,15 +34,15 @@ def surface_distances(
     if not predicted.any() or not truth.any():
         return np.empty(0), np.empty(0)
     part = ndimage.find_objects((predicted | truth).astype(np.uint8))[0]
-    outlines = [_outline(mask[part]) for mask in (predicted, truth)]
+    contours = [_contour(mask[part]) for mask in (predicted, truth)]
     to_truth, to_predicted = (
-        ndimage.distance_transform_edt(~outline, sampling=spacing_mm) for outline in reversed(outlines)
+        ndimage.distance_transform_edt(~contour, sampling=spacing_mm) for contour in reversed(contours)
     )
-    return to_truth[outlines[0]], to_predicted[outlines[1]]
+    return to_truth[contours[0]], to_predicted[contours[1]]
 
 
 def hausdorff95(predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
-    """The larger of the two 95th percentiles of the distances between two outlines, in mm; NaN if either mask is empty.
+    """The larger of the two 95th percentiles of the distances between two contours, in mm; NaN if either mask is empty.
 
     Arguments and errors as for :func:`surface_distances`.
     """
@@ -53,7 +53,7 @@ def hausdorff95(predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float]
 def surface_dice(
     predicted: Mask, truth: Mask, *, tolerance_mm: float, spacing_mm: tuple[float, float] = (1.0, 1.0)
 ) -> float:
-    """Share of both outlines' pixels that lie within ``tolerance_mm`` of the other outline (Nikolov et al. 2021).
+    """Share of both contours' pixels that lie within ``tolerance_mm`` of the other contour (Nikolov et al. 2021).
 
     Pixels are counted, not lengths. NaN if both masks are empty, 0 if one is. Other arguments and errors as for
     :func:`surface_distances`.
@@ -82,5 +82,5 @@ def _p95(distances: NDArray[np.float64]) -> float:
     return float(np.percentile(distances, 95))
 
 
-def _outline(mask: Mask) -> Mask:
+def _contour(mask: Mask) -> Mask:
     return np.asarray(mask & ~ndimage.binary_erosion(mask))

@@ -8,8 +8,8 @@ from torch import nn
 
 from bioseg.types import BiosegError
 
-FORMAT = torch.channels_last
-"""How pictures and weights lie in memory: convolutions run up to twice as fast so, on a GPU and on a CPU."""
+MEMORY_FORMAT = torch.channels_last
+"""How images and weights lie in memory: convolutions run up to twice as fast so, on a GPU and on a CPU."""
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -28,8 +28,8 @@ def choose(name: str = "auto") -> torch.device:
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network on ``device``, its weights lying as :data:`FORMAT` says."""
-    placed: nn.Module = network.to(device).to(memory_format=FORMAT)  # type: ignore[call-overload]
+    """The network on ``device``, its weights lying as :data:`MEMORY_FORMAT` says."""
+    placed: nn.Module = network.to(device).to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
     return placed
 
 

@@ -1,164 +1,165 @@
-"""A trained model as its user sees it: a picture in, a mask on the picture's own grid out."""
+"""A trained model as a value: an image in, a mask on the image's own grid out.
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+A prediction has three stages, each a function of plain values: :meth:`Predictor.prepare`, :meth:`Predictor.forward` and
+:meth:`Predictor.finish`. :meth:`Predictor.predict` runs them one after the other for one image; the pipeline of many images
+overlaps them.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from bioseg import files
-from bioseg.data.pixels import Stored
-from bioseg.data.prepare import Placement, prepare_picture, restore
-from bioseg.inference import device as devices
-from bioseg.inference import ensemble, shipped
-from bioseg.inference.postprocess import Prediction, finish
-from bioseg.inference.quality import Evidence, Quality
+from bioseg.images.formats import RawImage, to_raw_image
+from bioseg.images.prepare import Placement, prepare_image, restore
+from bioseg.inference.backends import Backend, Batch
 from bioseg.inference.tiles import in_tiles
-from bioseg.models import weights
-from bioseg.recipe import SegmentationRecipe, decode
-from bioseg.types import BiosegError, Probability
+from bioseg.inference.tta import predict_copies
+from bioseg.postprocess.masks import Prediction, finish
+from bioseg.recipe import SegmentationRecipe
+from bioseg.types import Array, BiosegError, Mask, Probability, QualityEstimate
 
-CHOSEN = "chosen.json"
-"""File of a run: the postprocessing that was chosen on its validation cases."""
+Image = NDArray[np.float32]
+"""A prepared image [channels, rows, cols] in [0, 1]."""
 
-QUALITY = "quality.json"
-"""File of a run: what was learned of its pictures, outlines and mistakes, to say how far to trust a prediction."""
+Outputs = dict[str, Probability]
+"""Probabilities [rows, cols] by the names of ``preparation.targets``."""
 
 
-class Predictor:
-    """One or several networks of one recipe; several are an ensemble.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the quality of a prediction is estimated from, all on the prepared grid.
 
     Attributes:
-        recipe: How pictures are prepared and what follows the networks.
-        device: Where it computes.
-        before: What is done to a picture first, for example :meth:`bioseg.inference.translator.Translator.translate`.
-        quality: Says how far to trust a prediction; None: nothing is said.
+        copies: [V, rows, cols] in [0, 1], the foreground probability by every network for every augmented copy.
+        probability: [rows, cols] in [0, 1], of which the mask was made.
+        mask: [rows, cols], after postprocessing.
+        threshold: A pixel above it is foreground.
+        features: [D], the mean of the encoder's deepest map; empty where the network has no encoder.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], recipe: SegmentationRecipe, device: torch.device) -> None:
-        """Move ``networks`` to ``device`` and switch them to evaluation."""
-        self.recipe, self.device = recipe, device
-        self.before: Callable[[Stored], Stored] = lambda stored: stored
-        self.quality: Quality | None = None
-        self.networks = [devices.place(network, device).eval() for network in networks]
+    copies: Probability
+    probability: Probability
+    mask: Mask
+    threshold: float
+    features: NDArray[np.float32]
 
-    @classmethod
-    def open(cls, model: Path, device: str = "auto") -> "Predictor":
-        """Open a run folder, or a shipped model by its name; one with folds becomes an ensemble of all of them.
+
+class QualityModel(Protocol):
+    """Estimates the quality of a prediction; see :class:`bioseg.quality.model.QualityModel`."""
+
+    def estimate(self, evidence: Evidence, /) -> QualityEstimate:
+        """The quality, and reasons to review the prediction."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """One or several networks of one recipe; several are an ensemble. Safe to share among threads.
+
+    Attributes:
+        recipe: How images are prepared and what follows the networks.
+        backends: One per network.
+        quality: Estimates the quality of predictions; None: none is estimated.
+        transform: Applied to an image first, for example a translation to another domain; None: nothing.
+    """
+
+    recipe: SegmentationRecipe
+    backends: tuple[Backend, ...]
+    quality: QualityModel | None = None
+    transform: Callable[[RawImage], RawImage] | None = None
+
+    def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
+        """All that the model says of one image, on the image's own grid.
+
+        Args:
+            source: A file, the content of one, pixels [rows, cols] or [rows, cols, 3 or 4], or what
+                :func:`bioseg.images.formats.read` returned.
 
         Raises:
-            BiosegError: It is neither, no epoch of it was finished, or its weights do not fit its record.
+            BiosegError: There is no image in it, or the network's output is not finite.
         """
-        model = shipped.find(model)
-        record = read_record(model)
-        recipe = decode(record["recipe"])
-        if not isinstance(recipe, SegmentationRecipe):
-            raise BiosegError(
-                f"{model}: is no segmenter; a translator is used by `bioseg translate` or with --translate"
-            )
-        if (model / CHOSEN).exists():
-            recipe = replace(recipe, postprocess=decode(files.read_json(model / CHOSEN, "train again")))
-        if "weights_sha256" in record:
-            shipped.check(model / "best.safetensors", record["weights_sha256"])
-        folders = fold_folders(model, record)
-        opened = cls(
-            [_rebuild(recipe, folder / "best.safetensors") for folder in folders], recipe, devices.choose(device)
-        )
-        if (model / QUALITY).exists():
-            opened.quality = decode(files.read_json(model / QUALITY, "train again"))
-        return opened
+        image, placement = self.prepare(to_raw_image(source))
+        return self.finish(self.forward(image[None])[0], placement)
 
-    def outputs(self, stored: Stored) -> dict[str, Probability]:
-        """The network's outputs on the picture's own grid, [rows, cols] in [0, 1] each, by their names."""
-        picture, placement = self.prepare(stored)
-        return {name: restore(plane, placement) for name, plane in self.outputs_prepared(picture).items()}
+    def predict_prepared(self, image: Image) -> Prediction:
+        """The same for a prepared image [channels, rows, cols], on its prepared grid."""
+        return self.finish(self.forward(image[None])[0], None)
 
-    def prepare(self, stored: Stored) -> tuple[NDArray[np.float32], Placement]:
-        """What the networks are given, [channels, rows, cols] in [0, 1], and where it lies in the picture."""
-        return prepare_picture(self.before(stored), self.recipe.preparation)
+    def prepare(self, raw_image: RawImage) -> tuple[Image, Placement]:
+        """What the networks are given, [channels, rows, cols] in [0, 1], and where it lies in the image."""
+        return prepare_image(self.transform(raw_image) if self.transform else raw_image, self.recipe.preparation)
 
-    def outputs_prepared(self, picture: NDArray[np.float32]) -> dict[str, Probability]:
-        """The same of a prepared picture [channels, rows, cols], on its prepared grid."""
-        predict = partial(ensemble.mean_probability, self.networks, flips=self.recipe.flips, turns=self.recipe.turns)
-        return self._named(in_tiles(predict, self._batch(picture)))
+    def forward(self, batch: Batch) -> list[tuple[Outputs, Evidence | None]]:
+        """For each prepared image of a batch [N, channels, rows, cols] the outputs, and evidence where quality is estimated.
 
-    def weigh(self, picture: NDArray[np.float32]) -> tuple[dict[str, Probability], Evidence]:
-        """The same, and what speaks for and against it; costs one more view by each network."""
-        batch, how = self._batch(picture), self.recipe
-        with ensemble.encoded(self.networks[0]) as features:
-            looks = [
-                list(ensemble.views([network], batch, flips=how.flips, turns=how.turns, altered=True))
-                for network in self.networks
-            ]
-        views = [view for *plain, _ in looks for view in plain]
-        outputs = self._named(torch.stack(views).mean(0))
-        seen = torch.cat([*views, *(look[-1] for look in looks)])[:, 0].cpu().numpy()
-        mask = finish(outputs, how.postprocess).mask
-        return outputs, Evidence(seen, outputs["inside"], mask, how.postprocess.threshold, _first(features))
-
-    def features(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first network's features [D] of a prepared picture, as :class:`~bioseg.inference.quality.Evidence` has them."""
-        with ensemble.encoded(self.networks[0]) as features:
-            ensemble.logits(self.networks[0], self._batch(picture))
-        return _first(features)
-
-    def predict(self, stored: Stored) -> Prediction:
-        """All of a picture as :func:`bioseg.data.pixels.read` returns it, on its own grid."""
-        picture, placement = self.prepare(stored)
-        return self._predict(picture, lambda plane: restore(plane, placement))
-
-    def predict_prepared(self, picture: NDArray[np.float32]) -> Prediction:
-        """All of a prepared picture [channels, rows, cols], on its prepared grid."""
-        return self._predict(picture, lambda plane: plane)
-
-    def _predict(self, picture: NDArray[np.float32], lay: Callable[[Probability], Probability]) -> Prediction:
+        Raises:
+            BiosegError: The network does not return what the recipe says, or an output is not finite.
+        """
         if self.quality is None:
-            outputs, judgement = self.outputs_prepared(picture), None
-        else:
-            outputs, evidence = self.weigh(picture)
-            judgement = self.quality.judge(evidence)
-        found = finish({name: lay(plane) for name, plane in outputs.items()}, self.recipe.postprocess)
-        return replace(found, quality=judgement)
+            return [(outputs, None) for outputs in self.outputs(batch)]
+        return list(self.with_evidence(batch))
 
-    def _batch(self, picture: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
+    def finish(self, found: tuple[Outputs, Evidence | None], placement: Placement | None) -> Prediction:
+        """From outputs on the prepared grid to the prediction, on the image's own grid if there is a ``placement``."""
+        outputs, evidence = found
+        estimate = self.quality.estimate(evidence) if self.quality and evidence else None
+        if placement:
+            outputs = self.restored(outputs, placement)
+        return replace(finish(outputs, self.recipe.postprocess), quality=estimate)
 
-    def _named(self, planes: Tensor) -> dict[str, Probability]:
-        """[1, K, rows, cols] as the recipe calls each plane."""
-        return dict(zip(self.recipe.preparation.truth, planes[0].cpu().numpy(), strict=True))
+    def restored(self, outputs: Outputs, placement: Placement) -> Outputs:
+        """Outputs of the prepared grid on the image's own."""
+        return {name: restore(plane, placement) for name, plane in outputs.items()}
+
+    def outputs(self, batch: Batch) -> list[Outputs]:
+        """Mean probabilities of all networks and augmented copies, tile by tile where the images are large."""
+        return [self._named(planes) for planes in in_tiles(self._mean, batch)]
+
+    def with_evidence(self, batch: Batch) -> list[tuple[Outputs, Evidence]]:
+        """The same, and evidence for its quality; costs one more copy per network."""
+        found = [predict_copies(backend, batch, self.recipe.tta, altered=True) for backend in self.backends]
+        copies = [planes for one in found for planes in one.planes]
+        mean = _mean_of(copies)
+        every = np.stack(
+            [planes[:, 0] for planes in (*copies, *(one.altered for one in found if one.altered is not None))]
+        )
+        how, result = self.recipe.postprocess, []
+        for index, planes in enumerate(mean):
+            outputs = self._named(planes)
+            mask = finish(outputs, how).mask
+            evidence = Evidence(every[:, index], outputs["foreground"], mask, how.threshold, found[0].features[index])
+            result.append((outputs, evidence))
+        return result
+
+    def features(self, image: Image) -> NDArray[np.float32]:
+        """The first network's features [D] of a prepared image [channels, rows, cols]."""
+        return np.asarray(self.backends[0](image[None])[1][0])
+
+    def _mean(self, batch: Batch) -> NDArray[np.float32]:
+        networks = (predict_copies(backend, batch, self.recipe.tta).planes for backend in self.backends)
+        return _mean_of(chain.from_iterable(networks))
+
+    def _named(self, planes: NDArray[np.float32]) -> Outputs:
+        names = self.recipe.preparation.targets
+        if len(planes) != len(names):
+            raise BiosegError(
+                f"network: returns {len(planes)} planes, preparation.targets names {len(names)}: {', '.join(names)}"
+            )
+        if not np.isfinite(planes).all():
+            raise BiosegError("network: its output is not finite for this image; train again or restore the weights")
+        return dict(zip(names, planes, strict=True))
 
 
-def read_record(model: Path) -> dict[str, Any]:
-    """The record of a run folder or shipped model.
-
-    Raises:
-        BiosegError: The folder is not there or is not a run.
-    """
-    model = shipped.find(model)
-    record: dict[str, Any] = files.read_json(model / "record.json", "give the folder that `bioseg train … --out` wrote")
-    if not isinstance(record, dict) or "recipe" not in record:
-        raise BiosegError(f"{model / 'record.json'}: not written by bioseg; give a folder that `bioseg train` wrote")
-    return record
-
-
-def fold_folders(model: Path, record: dict[str, Any]) -> list[Path]:
-    """The folders that hold a run's networks: itself, or one a fold."""
-    return [model / f"fold-{k}" for k in range(record.get("folds", 0))] or [model]
-
-
-def _first(features: list[Tensor]) -> NDArray[np.float32]:
-    """The first forward pass's, of the picture itself; [0] where the network has no encoder."""
-    return features[0][0].cpu().numpy() if features else np.empty(0, np.float32)
-
-
-def _rebuild(recipe: SegmentationRecipe, path: Path) -> nn.Module:
-    """The recipe's network with the weights of ``path``; those it would start from are not looked for."""
-    blank = {"imagenet": False} if "imagenet" in dict(recipe.network.arguments) else {}
-    network = recipe.network(**blank)
-    weights.load_into(network, path)
-    return network
+def _mean_of(copies: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean, summed one after the other: eight copies of a large image need not be held at once."""
+    rest = iter(copies)
+    total, count = next(rest).copy(), 1
+    for planes in rest:
+        total += planes
+        count += 1
+    return total / np.float32(count)

@@ -9,28 +9,35 @@ Initialise = Callable[[Tensor], Tensor]
 
 
 def conv(
-    inside: int, outside: int, kernel: int = 3, *, bias: bool = True, initialise: Initialise = nn.init.xavier_uniform_
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    *,
+    bias: bool = True,
+    initialise: Initialise = nn.init.xavier_uniform_,
 ) -> nn.Module:
     """A convolution that keeps rows × cols by zero padding, initialised as Keras does it: biases from zero.
 
     Args:
-        inside: Channels in.
-        outside: Channels out.
+        in_channels: Channels in.
+        out_channels: Channels out.
         kernel: Side of the kernel; an even one pads one more below and to the right.
         bias: Whether it adds one.
         initialise: Fills the weights in place.
     """
-    layer = nn.Conv2d(inside, outside, kernel, padding=kernel // 2 if kernel % 2 else 0, bias=bias)
+    layer = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2 if kernel % 2 else 0, bias=bias)
     initialise(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer if kernel % 2 else nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), layer)
 
 
-def transposed_conv(inside: int, outside: int, kernel: int) -> nn.Module:
+def transposed_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
     """A transposed convolution with stride 2 whose output is exactly twice the size, Glorot-uniform weights."""
     odd = kernel % 2
-    layer = nn.ConvTranspose2d(inside, outside, kernel, stride=2, padding=kernel // 2 if odd else 0, output_padding=odd)
+    layer = nn.ConvTranspose2d(
+        in_channels, out_channels, kernel, stride=2, padding=kernel // 2 if odd else 0, output_padding=odd
+    )
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -44,8 +51,8 @@ def he_normal(weight: Tensor) -> Tensor:
     return nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
-def fit_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
+def fit_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column until both sides are multiples; what already fits is returned as it is."""
-    rows, cols = pictures.shape[-2:]
+    rows, cols = images.shape[-2:]
     below, right = -rows % multiple, -cols % multiple
-    return functional.pad(pictures, (0, right, 0, below), mode="replicate") if below or right else pictures
+    return functional.pad(images, (0, right, 0, below), mode="replicate") if below or right else images

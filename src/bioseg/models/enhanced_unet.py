@@ -17,7 +17,7 @@ LAST_STAGE = 4
 
 
 class Encoder(nn.Module):
-    """[N, 3, rows, cols], normalised → maps inside four blocks, at strides 2, 4, 8 and 16.
+    """[N, 3, rows, cols], normalised → maps in_channels four blocks, at strides 2, 4, 8 and 16.
 
     The first three are the activations of the expansions of the blocks that halve the size. The study calls the fourth one
     likewise, but its count holds the depthwise convolution of that block and its batch norm too, and Keras counts only what
@@ -35,10 +35,10 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in blocks)
         self.last = nn.Sequential(last.expand, last.filter)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """The four maps, finest first, with :attr:`taps` channels."""
         outer, *tapped, deepest = self.stages
-        x = outer(self.stem(pictures))
+        x = outer(self.stem(images))
         maps = []
         for stage in tapped:
             first, *others = cast(list[Block], list(cast(nn.Sequential, stage)))
@@ -70,28 +70,28 @@ class Residual(nn.Module):
 class Level(nn.Module):
     """Doubles what comes from below, hands echoes of that to the levels above, and joins it with all of its own size."""
 
-    def __init__(self, below: int, beside: int, width: int, echoes: int, dropout: float = 0.0) -> None:
-        """``beside``: channels of the tap and the echoes from below; ``echoes``: levels above that get one."""
+    def __init__(self, below: int, skips: int, width: int, echoes: int, dropout: float = 0.0) -> None:
+        """``skips``: channels of the tap and the echoes from below; ``echoes``: levels above that get one."""
         super().__init__()
-        self.rise = transposed_conv(below, width, 3)
+        self.upsample = transposed_conv(below, width, 3)
         self.echoes = nn.ModuleList(transposed_conv(width, width, 3) for _ in range(echoes))
-        self.join = nn.Sequential(nn.Dropout(dropout), conv(width + beside, width), Residual(width), _act())
+        self.join = nn.Sequential(nn.Dropout(dropout), conv(width + skips, width), Residual(width), _act())
 
-    def forward(self, x: Tensor, beside: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, skips: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Half the size → this size, and the echoes at twice, four … times this size."""
-        x = self.rise(x)
+        x = self.upsample(x)
         echoes = [x]
         for echo in self.echoes:
             echoes.append(echo(echoes[-1]))
-        joined: Tensor = self.join(torch.cat([x, *beside], dim=1))
+        joined: Tensor = self.join(torch.cat([x, *skips], dim=1))
         return joined, echoes[1:]
 
 
 class EnhancedUNet(nn.Module):
     """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size.
 
-    Grey pictures are repeated to three channels. The study divided by 255 twice; here the encoder gets what its
-    weights expect, normalised inside.
+    Grey images are repeated to three channels. The study divided by 255 twice; here the encoder gets what its
+    weights expect, normalised in_channels.
     """
 
     def __init__(self, whole: EfficientNet) -> None:
@@ -115,19 +115,23 @@ class EnhancedUNet(nn.Module):
             transposed_conv(below, N, 3), nn.Dropout(0.1), conv(N, N), Residual(N), Residual(N), _act(), conv(N, 1, 1)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the pictures' size."""
-        x = fit_to_multiple(pictures, 32).expand(-1, 3, -1, -1)
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        return self.with_features(images)[0]
+
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the mean over the grid of the encoder's deepest map, [N, D]."""
+        x = fit_to_multiple(images, 32).expand(-1, 3, -1, -1)
         *taps, bottom = self.encoder((x - self.mean) / self.deviation)
         taps.append(functional.leaky_relu(bottom, 0.1))
         x = self.middle(taps[-1])
         waiting: list[list[Tensor]] = []  # a list a level below, its next echo first
         for level in self.decoder:
-            beside = [echoes.pop(0) for echoes in waiting] + [taps.pop()]
-            x, echoes = level(x, beside)
+            skips = [echoes.pop(0) for echoes in waiting] + [taps.pop()]
+            x, echoes = level(x, skips)
             waiting.append(echoes)
         logits: Tensor = self.head(x)
-        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+        return logits[..., : images.shape[-2], : images.shape[-1]], bottom.float().mean((2, 3))
 
 
 def enhanced_unet(encoder: str = "b7", imagenet: bool = False, weights: str | None = None) -> EnhancedUNet:

@@ -8,16 +8,16 @@ from bioseg.models.blocks import fit_to_multiple
 from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
 
 ENCODER_LEVELS = 5
-"""So often the encoder halves the picture."""
+"""So often the encoder halves the image."""
 
 
 class PretrainedUNet(nn.Module):
     """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
 
-    Grey pictures are repeated to three channels; the encoder's own normalisation happens inside.
+    Grey images are repeated to three channels; the encoder's own normalisation happens inside.
     """
 
-    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...], outputs: int, whole: bool) -> None:
+    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...], outputs: int, presence: bool) -> None:
         """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``; see :func:`pretrained_unet`."""
         super().__init__()
         self.mean: Tensor
@@ -26,46 +26,51 @@ class PretrainedUNet(nn.Module):
         self.encoder = encoder
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
-        *beside, bottom = encoder.taps
-        inside = [bottom, *widths[:-1]]
-        skips = [*reversed(beside), 0]
-        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(inside, skips, widths, strict=False))
+        *skips, bottom = encoder.taps
+        in_channels = [bottom, *widths[:-1]]
+        skips = [*reversed(skips), 0]
+        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(in_channels, skips, widths, strict=False))
         self.head = nn.Conv2d(widths[-1], outputs, 1)
-        self.whole = nn.Linear(bottom, 1) if whole else None
+        self.presence = nn.Linear(bottom, 1) if presence else None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the pictures' size."""
-        x = fit_to_multiple(pictures, 32).expand(-1, 3, -1, -1)
-        *beside, x = self.encoder((x - self.mean) / self.deviation)
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        return self.with_features(images)[0]
+
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the mean over the grid of the encoder's deepest map, [N, D]."""
+        x = fit_to_multiple(images, 32).expand(-1, 3, -1, -1)
+        *skips, x = self.encoder((x - self.mean) / self.deviation)
+        features = x.float().mean((2, 3))
         bottom = x
         for level in self.decoder:
             x = functional.interpolate(x, scale_factor=2.0)
-            x = level(torch.cat([x, beside.pop()], dim=1) if beside else x)
+            x = level(torch.cat([x, skips.pop()], dim=1) if skips else x)
         logits: Tensor = self.head(x)
         if len(self.decoder) < ENCODER_LEVELS:
             enlarged = 2.0 ** (ENCODER_LEVELS - len(self.decoder))
             logits = functional.interpolate(logits, scale_factor=enlarged, mode="bilinear")
-        if self.whole is not None:
-            of_picture = self.whole(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *logits.shape[-2:])
-            logits = torch.cat([logits, of_picture], dim=1)
-        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+        if self.presence is not None:
+            of_image = self.presence(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *logits.shape[-2:])
+            logits = torch.cat([logits, of_image], dim=1)
+        return logits[..., : images.shape[-2], : images.shape[-1]], features
 
 
 def pretrained_unet(
     encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True, outputs: int = 1,
-    whole: bool = False, momentum: float = 0.01,
+    presence: bool = False, momentum: float = 0.01,
 ) -> PretrainedUNet:  # fmt: skip
     """Build one.
 
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
-        widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five the outlines are
-            drawn at a half or a quarter of the picture's size and enlarged.
+        widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five the contours are
+            drawn at a half or a quarter of the image's size and enlarged.
         imagenet: Start the encoder from its ImageNet weights.
         outputs: Planes that are drawn pixel by pixel.
         momentum: Share of a batch in the encoder's running statistics. At ImageNet's .01 they lag behind for hundreds of
             steps; .1 suits trainings of a few hundred.
-        whole: Add a last plane, the same everywhere: one logit of the whole picture, from the encoder's mean.
+        presence: Add a last plane, the same everywhere: one logit of the whole image, from the encoder's mean.
 
     Raises:
         BiosegError: There is no such encoder, or its weights are not installed.
@@ -76,11 +81,11 @@ def pretrained_unet(
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum
-    return PretrainedUNet(network, widths, outputs, whole)
+    return PretrainedUNet(network, widths, outputs, presence)
 
 
-def _double(inside: int, width: int) -> nn.Sequential:
+def _double(in_channels: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for a in (inside, width):
+    for a in (in_channels, width):
         layers += [nn.Conv2d(a, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

@@ -34,10 +34,10 @@ class ResidualFcn(nn.Module):
             layers += [Residual(width), Residual(width)]
         self.body = nn.Sequential(*layers, *_activated(512), conv(512, 1, 1))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the pictures' size."""
-        logits = functional.interpolate(self.body(fit_to_multiple(pictures, 16)), scale_factor=16.0)
-        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images' size."""
+        logits = functional.interpolate(self.body(fit_to_multiple(images, 16)), scale_factor=16.0)
+        return logits[..., : images.shape[-2], : images.shape[-1]]
 
 
 def residual_fcn(in_channels: int = 1) -> ResidualFcn:

@@ -1,7 +1,7 @@
 """The four U-Nets of the reference systems, from one module.
 
 A U-Net (Ronneberger et al. 2015) goes down: convolutions, then half the size; and up: twice the size, the encoder's
-output of that size put beside it, convolutions. Specifications say what differs between the four.
+output of that size put skips it, convolutions. Specifications say what differs between the four.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bioseg.models.blocks import Initialise, conv, fit_to_multiple, he_normal, t
 
 @dataclass(frozen=True)
 class Level:
-    """One size of the picture.
+    """One size of the image.
 
     Attributes:
         width: Channels.
@@ -37,7 +37,7 @@ class UNetSpec:
     Attributes:
         down: Encoder levels from the full size; the last is the bottom.
         up: Decoder levels from the smallest: the convolutions after joining the encoder's output.
-        rise: How sizes double: a transposed 2×2 convolution, or nearest neighbour followed by ``lift``.
+        upsample: How sizes double: a transposed 2×2 convolution, or nearest neighbour followed by ``lift``.
         lift: Kernels of the convolutions, each with ReLU, between doubling and joining.
         head_kernel: Of the last convolution.
         head_dropout: Before it.
@@ -46,7 +46,7 @@ class UNetSpec:
 
     down: tuple[Level, ...]
     up: tuple[Level, ...]
-    rise: Literal["transposed", "nearest"]
+    upsample: Literal["transposed", "nearest"]
     lift: tuple[int, ...] = ()
     head_kernel: int = 1
     head_dropout: float = 0.0
@@ -62,70 +62,70 @@ class UNet(nn.Module):
         self.spec = spec
         widths = [in_channels, *(level.width for level in spec.down)]
         self.down = nn.ModuleList(_convs(a, level, spec) for a, level in zip(widths, spec.down, strict=False))
-        self.rise, self.up = nn.ModuleList(), nn.ModuleList()
+        self.upsample, self.up = nn.ModuleList(), nn.ModuleList()
         below = widths[-1]
-        for level, beside in zip(spec.up, reversed(spec.down[:-1]), strict=True):
-            self.rise.append(_rise(below, level.width, spec))
-            self.up.append(_convs(level.width + beside.width, level, spec))
+        for level, skips in zip(spec.up, reversed(spec.down[:-1]), strict=True):
+            self.upsample.append(_upsample(below, level.width, spec))
+            self.up.append(_convs(level.width + skips.width, level, spec))
             below = level.width
         self.head = nn.Sequential(nn.Dropout(spec.head_dropout), conv(below, 1, spec.head_kernel))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the pictures' size; a side that is no multiple of the deepest step is padded inside and cut again."""
-        x = fit_to_multiple(pictures, 2 ** len(self.up))
-        beside = []
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images' size; a side that is no multiple of the deepest step is padded in_channels and cut again."""
+        x = fit_to_multiple(images, 2 ** len(self.up))
+        skips = []
         for level in self.down[:-1]:
             x = level(x)
-            beside.append(x)
+            skips.append(x)
             x = functional.max_pool2d(x, 2)
         x = self.down[-1](x)
-        for rise, level in zip(self.rise, self.up, strict=True):
-            x = level(torch.cat([rise(x), beside.pop()], dim=1))
+        for upsample, level in zip(self.upsample, self.up, strict=True):
+            x = level(torch.cat([upsample(x), skips.pop()], dim=1))
         logits: Tensor = self.head(x)
-        return logits[..., : pictures.shape[-2], : pictures.shape[-1]]
+        return logits[..., : images.shape[-2], : images.shape[-1]]
 
 
-def _convs(inside: int, level: Level, spec: UNetSpec) -> nn.Sequential:
+def _convs(in_channels: int, level: Level, spec: UNetSpec) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for index, (a, b) in enumerate(pairwise([inside, *[level.width] * level.convs])):
+    for index, (a, b) in enumerate(pairwise([in_channels, *[level.width] * level.convs])):
         if index == 1 and level.dropout:
             layers.append(nn.Dropout(level.dropout))
         layers += [conv(a, b, initialise=spec.initialise), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def _rise(inside: int, outside: int, spec: UNetSpec) -> nn.Module:
-    if spec.rise == "transposed":
-        return transposed_conv(inside, outside, 2)
+def _upsample(in_channels: int, out_channels: int, spec: UNetSpec) -> nn.Module:
+    if spec.upsample == "transposed":
+        return transposed_conv(in_channels, out_channels, 2)
     layers: list[nn.Module] = [nn.Upsample(scale_factor=2)]
-    for a, kernel in zip([inside, *[outside] * len(spec.lift)], spec.lift, strict=False):
-        layers += [conv(a, outside, kernel), nn.ReLU(inplace=True)]
+    for a, kernel in zip([in_channels, *[out_channels] * len(spec.lift)], spec.lift, strict=False):
+        layers += [conv(a, out_channels, kernel), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
 CXR = UNetSpec(
     down=(Level(32), Level(64), Level(64), Level(128), Level(256, convs=1)),
     up=(Level(256, convs=1), Level(256, convs=1), Level(128, convs=1), Level(64, convs=1)),
-    rise="nearest",
+    upsample="nearest",
     lift=(3, 3),
     head_kernel=3,
 )
 CT = UNetSpec(
     down=(Level(64, convs=1), Level(128, convs=1), Level(256, convs=1)),
     up=(Level(128, convs=1), Level(64, convs=1)),
-    rise="nearest",
+    upsample="nearest",
     lift=(2,),
     head_dropout=0.5,
 )
 LV = UNetSpec(
     down=(Level(32), Level(64), Level(128), Level(256), Level(512)),
     up=(Level(256), Level(128), Level(64), Level(32)),
-    rise="transposed",
+    upsample="transposed",
 )
 NUCLEI = UNetSpec(
     down=(Level(16, 2, 0.1), Level(32, 2, 0.1), Level(64, 2, 0.2), Level(128, 2, 0.2), Level(256, 2, 0.3)),
     up=(Level(128, 2, 0.2), Level(64, 2, 0.2), Level(32, 2, 0.1), Level(16, 2, 0.1)),
-    rise="transposed",
+    upsample="transposed",
     initialise=he_normal,
 )
 

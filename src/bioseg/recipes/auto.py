@@ -1,4 +1,4 @@
-"""Any folder of pictures and masks: looks at the data, then chooses size, window, batch, epochs and says why."""
+"""Any folder of images and masks: looks at the data, then chooses size, window, batch, epochs and says why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from skimage.measure import label
 
-from bioseg.data import cases as reading
-from bioseg.data import folders, prepare, splits
-from bioseg.data.augment import Augmentation, strong_intensity
-from bioseg.data.prepare import Preparation
-from bioseg.inference.postprocess import Postprocess
+from bioseg.datasets import cases as reading
+from bioseg.datasets import folders, splits
+from bioseg.datasets.augment import Augmentation, strong_intensity
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
+from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
-from bioseg.types import BiosegError, Case, call
+from bioseg.types import BiosegError, Case
 
 SAMPLE = 48
 """So many cases, evenly spread, are looked at."""
@@ -29,12 +31,12 @@ class Facts:
     Attributes:
         shape: Median (rows, cols), px.
         aspects: Smallest and largest cols / rows.
-        colour: Whether the colour channels of any picture differ.
-        lowest: Smallest value of any picture.
+        colour: Whether the colour channels of any image differ.
+        lowest: Smallest value of any image.
         objects: Median number of 8-connected objects in a mask.
         most_objects: Largest number of them, specks under 1 % of their mask left out.
-        object_share: Median share of the picture that one object covers.
-        foreground: Median share of the picture inside the mask.
+        object_share: Median share of the image that one object covers.
+        foreground: Median share of the image inside the mask.
     """
 
     shape: tuple[int, int]
@@ -57,14 +59,14 @@ def look_at(cases: Sequence[Case]) -> Facts:
     reason = ""
     for index in sorted(set(np.linspace(0, len(cases) - 1, min(SAMPLE, len(cases))).astype(int))):
         try:
-            stored = reading.read_picture(cases[index])
-            mask = reading.read_mask(cases[index], stored.pixels.shape[:2])
+            raw_image = reading.read_image(cases[index])
+            mask = reading.read_mask(cases[index], raw_image.pixels.shape[:2])
         except BiosegError as fault:
             reason = str(fault)
             continue
-        pixels = stored.pixels
+        pixels = raw_image.pixels
         shapes.append(pixels.shape[:2])
-        lows.append(float(pixels.min()) * stored.slope + stored.intercept)
+        lows.append(float(pixels.min()) * raw_image.slope + raw_image.intercept)
         colour |= pixels.ndim == 3 and bool((pixels[..., 0] != pixels[..., 1]).any())
         areas = np.bincount(label(mask).ravel())[1:]
         counts.append(len(areas))
@@ -86,13 +88,13 @@ def look_at(cases: Sequence[Case]) -> Facts:
     )
 
 
-def adapt(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
+def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
     """Fit the recipe to the data and say what was chosen and why, a line each."""
     facts = look_at(cases)
     strong = torch.cuda.is_available()
     preparation, reasons = _preparation(facts, largest=512 if strong else 256)
     count = max(1, round(0.8 * len(cases)))
-    batch = max(1, min(16 if strong else 8, count // 4))
+    batch_size = max(1, min(16 if strong else 8, count // 4))
     pixels = preparation.size_px[0] * preparation.size_px[1]
     visits = (20_000 if strong else 4_000) * 256**2 / pixels
     epochs = int(np.clip(visits / count, 10, 100))
@@ -106,11 +108,11 @@ def adapt(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRe
     few = facts.most_objects <= 2
     postprocess = replace(recipe.postprocess, keep_largest=facts.most_objects if few else 0)
     reasons += [
-        f"{epochs} epochs in batches of {batch}: about {visits:,.0f} picture visits suit {count} pictures "
+        f"{epochs} epochs in batches of {batch_size}: about {visits:,.0f} image visits suit {count} images "
         f"{'on a GPU' if strong else 'without a GPU'}",
         f"{'any' if free else 'upright'} orientation: "
-        f"{'colour or many objects a picture, as under a microscope' if free else 'grey pictures with few objects'}"
-        f" ({facts.objects:.0f} in the median picture)",
+        f"{'colour or many objects an image, as under a microscope' if free else 'grey images with few objects'}"
+        f" ({facts.objects:.0f} in the median image)",
         f"the {facts.most_objects} largest objects are kept: no mask has more"
         if few
         else f"all objects are kept: masks have up to {facts.most_objects} of some size",
@@ -120,9 +122,9 @@ def adapt(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRe
         preparation=preparation,
         augmentation=augmentation,
         postprocess=postprocess,
-        flips=free,
-        training=replace(recipe.training, batch=batch, validation_batch=batch, epochs=epochs),
-        adapt=None,
+        tta="flip" if free else "none",
+        training=replace(recipe.training, batch_size=batch_size, validation_batch_size=batch_size, epochs=epochs),
+        configure=None,
     )
     return fitted, reasons
 
@@ -144,12 +146,12 @@ def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]
         else call(prepare.percentile_window, low=1.0, high=99.0)
     )
     reasons = [
-        f"size {size[0]}×{size[1]}: the median picture is {rows}×{cols}, the largest side may be {limit}"
+        f"size {size[0]}×{size[1]}: the median image is {rows}×{cols}, the largest side may be {limit}"
         + (f" because objects are small ({area_px:.0f} px at {largest})" if tiny else ""),
         f"{'letterboxed' if varied else 'stretched'}: width / height runs from {facts.aspects[0]:.2f} to {facts.aspects[1]:.2f}",
         f"window −1000 … 400: values go down to {facts.lowest:.0f}, as Hounsfield units do"
         if hounsfield
-        else "window: 1st to 99th percentile of each picture, whatever its scale",
+        else "window: 1st to 99th percentile of each image, whatever its scale",
         "colour: the channels differ" if facts.colour else "grey",
     ]
     fit: Literal["letterbox", "stretch"] = "letterbox" if varied else "stretch"
@@ -163,9 +165,9 @@ def _multiple(side: float) -> int:
 
 RECIPE = SegmentationRecipe(
     name="auto",
-    task="whatever the masks outline",
+    task="whatever the masks contour",
     purpose="any folder, no options: chooses size, window, batch and epochs from the data",
-    list_cases=call(folders.list_cases),
+    layout=call(folders.list_cases),
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256)),
@@ -174,9 +176,9 @@ RECIPE = SegmentationRecipe(
         loss=call(losses.cross_entropy_and_dice),
         optimiser=call(optimisers.adamw, weight_decay=1e-4),
         schedule=call(schedules.one_cycle),
-        rate=3e-3,
-        encoder_rate=3e-4,
+        learning_rate=3e-3,
+        encoder_learning_rate=3e-4,
     ),
     postprocess=Postprocess(),
-    adapt=adapt,
+    configure=configure,
 )

@@ -2,21 +2,23 @@
 
 from dataclasses import replace
 
-from bioseg.data import cardiac_lv, prepare, splits
-from bioseg.data.augment import Augmentation
-from bioseg.data.prepare import Preparation
-from bioseg.inference.postprocess import Postprocess
+from bioseg.datasets import splits
+from bioseg.datasets.augment import Augmentation
+from bioseg.datasets.layouts import cardiac_lv
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
+from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe
+from bioseg.specs import call
 from bioseg.training import losses
 from bioseg.training.defaults import PRETRAINED
-from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
     name="cardiac-lv",
     task="left ventricle in short-axis MR",
     purpose="the cavity of the left ventricle in a short-axis slice",
-    list_cases=call(cardiac_lv.list_cases),
+    layout=call(cardiac_lv.list_cases),
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(
@@ -26,7 +28,7 @@ RECIPE = SegmentationRecipe(
         interpolation="bicubic",
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
-    training=replace(PRETRAINED, epochs=25, loss=call(losses.cross_entropy_and_picture_dice)),
+    training=replace(PRETRAINED, epochs=25, loss=call(losses.cross_entropy_and_image_dice)),
     augmentation=Augmentation(
         rotation_deg=30.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.33),
         gamma=0.5, contrast=0.3, offset=0.1, blur_px=1.0, noise=0.05, bias_field=0.1,

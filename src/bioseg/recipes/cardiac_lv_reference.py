@@ -1,17 +1,19 @@
 """The left ventricle in MR as published: a U-Net on the central 128×128, Dice loss over the batch, no augmentation."""
 
-from bioseg.data import cardiac_lv, prepare, splits
-from bioseg.data.prepare import Preparation
+from bioseg.datasets import splits
+from bioseg.datasets.layouts import cardiac_lv
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import unet
 from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
-from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
     name="cardiac-lv-reference",
     task="left ventricle in short-axis MR",
     purpose="reproduces a published U-Net on 60 + 20 slices",
-    list_cases=call(cardiac_lv.list_cases),
+    layout=call(cardiac_lv.list_cases),
     split=call(splits.by_source, test="test", validation=0.2),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(
@@ -24,11 +26,11 @@ RECIPE = SegmentationRecipe(
         loss=call(losses.soft_dice, smoothing=1e-5),
         optimiser=call(optimisers.adam),
         schedule=call(schedules.constant),
-        rate=5e-4,
+        learning_rate=5e-4,
         epochs=100,
-        batch=4,
-        validation_batch=4,
+        batch_size=4,
+        validation_batch_size=4,
         seed=5,  # seeds 0 to 4 fall into predicting nothing, where this loss has no slope (LOG.md)
     ),
-    judged_on="prepared",
+    evaluated_on="prepared",
 )

@@ -2,20 +2,22 @@
 
 from dataclasses import replace
 
-from bioseg.data import ct_lungs, prepare, splits
-from bioseg.data.augment import Augmentation
-from bioseg.data.prepare import Preparation
+from bioseg.datasets import splits
+from bioseg.datasets.augment import Augmentation
+from bioseg.datasets.layouts import ct_lungs
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
+from bioseg.postprocess import choose
 from bioseg.recipe import SegmentationRecipe
-from bioseg.training import choose
+from bioseg.specs import call
 from bioseg.training.defaults import PRETRAINED
-from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
     name="ct-lungs",
     task="lungs in axial CT slices",
     purpose="the lungs of a CT slice in Hounsfield units",
-    list_cases=call(ct_lungs.list_cases),
+    layout=call(ct_lungs.list_cases),
     split=call(splits.ordered, parts=(0.6, 0.2, 0.2), whole_patients=True),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(

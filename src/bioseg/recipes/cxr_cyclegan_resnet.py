@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bioseg.models import cyclegan
 from bioseg.recipes import cxr_cyclegan_unet
-from bioseg.types import call
+from bioseg.specs import call
 
 RECIPE = replace(
     cxr_cyclegan_unet.RECIPE,

@@ -1,17 +1,18 @@
 """Chest X-rays of one hospital made to look like another's, as published: the CycleGAN with a U-Net inside."""
 
-from bioseg.data import folders, prepare, splits
-from bioseg.data.prepare import Preparation
+from bioseg.datasets import folders, splits
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import cyclegan
 from bioseg.recipe import AdversarialTraining, TranslationRecipe
+from bioseg.specs import call
 from bioseg.training import optimisers, schedules
-from bioseg.types import call
 
 RECIPE = TranslationRecipe(
     name="cxr-cyclegan-unet",
     task="chest X-rays of one hospital in the look of another",
     purpose="reproduces a published CycleGAN from JSRT to Montgomery",
-    list_cases=call(folders.list_pictures),
+    layout=call(folders.list_images),
     split_source=call(splits.random, test=0.67, seed=999),
     split_target=call(splits.random, test=0.4, seed=999),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.min_max),)),
@@ -20,9 +21,9 @@ RECIPE = TranslationRecipe(
     training=AdversarialTraining(
         optimiser=call(optimisers.adam, beta1=0.5),
         schedule=call(schedules.constant),
-        rate=2e-4,
+        learning_rate=2e-4,
         epochs=200,
-        batch=1,
+        batch_size=1,
         identity=5.0,
         cycle=10.0,
         pool=50,

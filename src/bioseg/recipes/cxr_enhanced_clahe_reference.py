@@ -1,10 +1,10 @@
-"""Lungs in chest X-rays as published, trial 8: the enhanced U-Net on equalised pictures."""
+"""Lungs in chest X-rays as published, trial 8: the enhanced U-Net on equalised images."""
 
 from dataclasses import replace
 
-from bioseg.data import prepare
+from bioseg.images import prepare
 from bioseg.recipes import cxr_enhanced_reference
-from bioseg.types import call
+from bioseg.specs import call
 
 RECIPE = replace(
     cxr_enhanced_reference.RECIPE,

@@ -5,8 +5,8 @@ from dataclasses import replace
 from bioseg.models import enhanced_unet
 from bioseg.recipe import Training
 from bioseg.recipes import cxr_unet_reference
+from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
-from bioseg.types import call
 
 RECIPE = replace(
     cxr_unet_reference.RECIPE,
@@ -17,10 +17,10 @@ RECIPE = replace(
         loss=call(losses.soft_dice, smoothing=1.0),
         optimiser=call(optimisers.adam),
         schedule=call(schedules.plateau, factor=0.5, patience=50, min_delta=1e-4, cooldown=2, floor=1e-2),
-        rate=1e-4,
+        learning_rate=1e-4,
         epochs=250,
-        batch=8,
-        validation_batch=4,
+        batch_size=8,
+        validation_batch_size=4,
         patience=50,
     ),
 )

@@ -2,21 +2,23 @@
 
 from dataclasses import replace
 
-from bioseg.data import montgomery, prepare, splits
-from bioseg.data.augment import Augmentation, strong_intensity
-from bioseg.data.prepare import Preparation
-from bioseg.inference.postprocess import Postprocess
+from bioseg.datasets import splits
+from bioseg.datasets.augment import Augmentation, strong_intensity
+from bioseg.datasets.layouts import montgomery
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
+from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.fit import fit_quality
 from bioseg.recipe import SegmentationRecipe
+from bioseg.specs import call
 from bioseg.training.defaults import PRETRAINED
-from bioseg.training.fit_quality import fit_quality
-from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
     name="cxr-lungs",
     task="lungs in frontal chest X-rays",
     purpose="holds on hospitals it has not seen; learned from one",
-    list_cases=call(montgomery.list_cases),
+    layout=call(montgomery.list_cases),
     split=call(splits.random, test=0.2, seed=999, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(
@@ -32,6 +34,6 @@ RECIPE = SegmentationRecipe(
         )
     ),
     postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),
-    flips=True,
+    tta="flip",
     quality=call(fit_quality, least=0.9),
 )  # fmt: skip

@@ -1,31 +1,33 @@
-"""Cell nuclei one by one: a pretrained U-Net on pictures of their own size that draws insides and cores."""
+"""Cell nuclei one by one: a pretrained U-Net on images of their own size that draws insides and cores."""
 
 from dataclasses import replace
 
-from bioseg.data import nuclei, prepare, splits
-from bioseg.data.augment import Augmentation
-from bioseg.data.prepare import Preparation
-from bioseg.inference.instances import Instances
-from bioseg.inference.postprocess import Postprocess
+from bioseg.datasets import splits
+from bioseg.datasets.augment import Augmentation
+from bioseg.datasets.layouts import nuclei
+from bioseg.images import prepare
+from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
+from bioseg.postprocess import choose
+from bioseg.postprocess.instances import Instances
+from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe
-from bioseg.training import choose
+from bioseg.specs import call
 from bioseg.training.defaults import PRETRAINED
-from bioseg.types import call
 
 RECIPE = SegmentationRecipe(
     name="nuclei",
     task="cell nuclei in microscopy",
-    purpose="tells touching nuclei apart, in dark, bright and stained pictures",
-    list_cases=call(nuclei.list_cases),
+    purpose="tells touching nuclei apart, in dark, bright and stained images",
+    layout=call(nuclei.list_cases),
     split=call(splits.ordered, parts=(0.8, 0.1, 0.1)),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(
         size_px=(256, 256),
         channels=3,
         intensity=(call(prepare.percentile_window, low=0.5, high=99.5),),
-        fit="windows",
-        truth=("inside", "core"),
+        fit="patches",
+        targets=("foreground", "marker"),
     ),
     network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, outputs=2),
     training=replace(PRETRAINED, epochs=55),
@@ -35,6 +37,5 @@ RECIPE = SegmentationRecipe(
     ),
     postprocess=Postprocess(instances=Instances()),
     choose=call(choose.objects),
-    flips=True,
-    turns=True,
+    tta="dihedral",
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Figures of a run.
 
-Pictures are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols], True inside. Every function returns a figure
+Images are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols], True inside. Every function returns a figure
 that belongs to no global state; :func:`save` writes it.
 """
 
@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from bioseg import files
 from bioseg.evaluation.summary import Row
-from bioseg.types import Array, Box, Labels, Mask, Picture
+from bioseg.types import Array, Box, ImageArray, Labels, Mask
 
 Journal = Sequence[dict[str, Any]]
 INK, QUIET, LINE = "#1f2933", "#5f6c7b", "#cfd6de"
@@ -51,11 +51,11 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A judged case to draw.
+    """A evaluated case to draw.
 
     Attributes:
         name: Its id.
-        picture: [rows, cols] or [rows, cols, 3] in [0, 1].
+        image: [rows, cols] or [rows, cols, 3] in [0, 1].
         truth: [rows, cols].
         predicted: [rows, cols].
         dice: Its score; NaN if undefined.
@@ -64,7 +64,7 @@ class Shown:
     """
 
     name: str
-    picture: Picture
+    image: ImageArray
     truth: Mask
     predicted: Mask
     dice: float
@@ -130,21 +130,21 @@ def score_name(name: str) -> str:
     return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
 
-def pairs(pictures: Sequence[Picture], masks: Sequence[Mask]) -> Figure:
-    """Pictures above, their masks below."""
-    figure, axes = subplots(2, max(1, len(pictures)), width=8, height=4.2)
-    for column, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
-        show(axes[0, column], picture, "")
+def pairs(images: Sequence[ImageArray], masks: Sequence[Mask]) -> Figure:
+    """Images above, their masks below."""
+    figure, axes = subplots(2, max(1, len(images)), width=8, height=4.2)
+    for column, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        show(axes[0, column], image, "")
         show(axes[1, column], mask, "")
     return figure
 
 
 def rows(cases: Sequence[Shown]) -> Figure:
-    """Picture | truth | prediction, a case a row."""
+    """ImageArray | truth | prediction, a case a row."""
     figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.7 * max(1, len(cases)))
     for line, case in zip(axes, map(reduced, cases), strict=False):
         for axis, image, title in zip(
-            line, (case.picture, case.truth, case.predicted), (case.label, "truth", "prediction"), strict=True
+            line, (case.image, case.truth, case.predicted), (case.label, "truth", "prediction"), strict=True
         ):
             show(axis, image, title)
     return figure
@@ -154,7 +154,7 @@ def confusion_overlay(cases: Sequence[Shown]) -> Figure:
     """Every pixel coloured by its cell of the confusion matrix."""
     figure, axes = _grid(len(cases))
     for axis, case in zip(axes, map(reduced, cases), strict=True):
-        show(axis, case.picture, case.label)
+        show(axis, case.image, case.label)
         axis.imshow(confusion_colours(case.predicted, case.truth), interpolation="nearest")
     names = (("inside, found (TP)", TP), ("too much (FP)", FP), ("missed (FN)", FN), ("outside (TN)", TN))
     legend(figure, [Patch(facecolor=colour, edgecolor=LINE, label=name) for name, colour in names])
@@ -162,7 +162,7 @@ def confusion_overlay(cases: Sequence[Shown]) -> Figure:
 
 
 def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
-    """Both masks as one layer of colour to lay over the picture.
+    """Both masks as one layer of colour to lay over the image.
 
     Returns:
         [rows, cols, 4] RGBA: true positive cyan, false positive magenta, false negative yellow, true negative black,
@@ -173,10 +173,10 @@ def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
 
 
 def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
-    """The prediction filled in red over the picture, the truth's outline in blue; framed in red below ``poor`` Dice."""
+    """The prediction filled in red over the image, the truth's contour in blue; framed in red below ``poor`` Dice."""
     figure, axes = _grid(len(cases))
     for axis, case in zip(axes, map(reduced, cases), strict=True):
-        show(axis, case.picture, case.label)
+        show(axis, case.image, case.label)
         width = max(1, round(max(case.truth.shape) / 128))
         edge = case.truth & ~ndimage.binary_erosion(case.truth, iterations=width)
         tint(axis, case.predicted, PREDICTED, 0.4)
@@ -186,7 +186,7 @@ def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
                 spine.set(visible=True, color=POOR, lw=3)
     handles: list[Any] = [
         Patch(color=PREDICTED, alpha=0.5, lw=0, label="prediction"),
-        Line2D([], [], color=TRUTH, lw=2, label="outline of the truth"),
+        Line2D([], [], color=TRUTH, lw=2, label="contour of the truth"),
     ]
     if any(case.dice < poor for case in cases):
         handles.append(Patch(fill=False, edgecolor=POOR, lw=2.5, label=f"Dice under {poor:g}"))
@@ -195,15 +195,15 @@ def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
 
 
 def best_median_worst(cases: Sequence[Shown]) -> Figure:
-    """Best, median and worst case by Dice, in this order: the picture, with truth, with prediction."""
+    """Best, median and worst case by Dice, in this order: the image, with truth, with prediction."""
     figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.8 * max(1, len(cases)))
     for line, case, rank in zip(axes, map(reduced, cases), ("Best", "Median", "Worst"), strict=False):
-        show(line[0], case.picture, f"{rank}: {case.label}")
+        show(line[0], case.image, f"{rank}: {case.label}")
         for axis, mask, colour, title in (
             (line[1], case.truth, TRUTH, "truth"),
             (line[2], case.predicted, PREDICTED, "prediction"),
         ):
-            show(axis, case.picture, title)
+            show(axis, case.image, title)
             tint(axis, mask, colour, 0.5)
     return figure
 
@@ -256,8 +256,8 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
         axis.text(
             col, row, f"{value:.2%}", ha="center", va="center", color="white" if value > 0.5 else INK, fontsize=14
         )
-    axis.set_xticks([0, 1], ["inside", "outside"])
-    axis.set_yticks([0, 1], ["inside", "outside"])
+    axis.set_xticks([0, 1], ["foreground", "outside"])
+    axis.set_yticks([0, 1], ["foreground", "outside"])
     axis.set(xlabel="prediction", ylabel="truth")
     _title(axis, "Share of all pixels")
     axis.tick_params(length=0)
@@ -292,7 +292,7 @@ def legend(figure: Figure, handles: Sequence[Any]) -> None:
 
 
 def show(axis: Axes, image: Array, title: str) -> None:
-    """A picture or mask without ticks or frame."""
+    """An image or mask without ticks or frame."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest" if image.dtype == bool else "antialiased")
     _title(axis, title, fontsize=9, fontweight="normal")
     axis.set_xticks([])
@@ -341,7 +341,7 @@ def reduced(case: Shown) -> Shown:
         return case
     down, across = case.truth.shape[0] // every, case.truth.shape[1] // every
     inside = (slice(0, down * every), slice(0, across * every))
-    blocks = case.picture[inside].reshape(down, every, across, every, *case.picture.shape[2:])
+    blocks = case.image[inside].reshape(down, every, across, every, *case.image.shape[2:])
     truth, predicted = (mask[inside][every // 2 :: every, every // 2 :: every] for mask in (case.truth, case.predicted))
     return Shown(case.name, blocks.mean(axis=(1, 3), dtype=np.float32), truth, predicted, case.dice)
 

@@ -22,7 +22,7 @@ def boxes(cases: Sequence[Shown], *, across: int = 8) -> Figure:
         axis.set_visible(False)
     for axis, case in zip(axes.ravel(), cases, strict=False):
         step = figures.step(case)
-        figures.show(axis, figures.reduced(case).picture, "")
+        figures.show(axis, figures.reduced(case).image, "")
         found, true = case.boxes or ((), ())
         for group, colour, width in ((true, TRUTH, 2.4), (found, PREDICTED, 1.6)):
             for box in group:
@@ -42,7 +42,7 @@ def boxes(cases: Sequence[Shown], *, across: int = 8) -> Figure:
 
 
 def objects(cases: Sequence[Shown]) -> Figure:
-    """Picture with the truth's outline | every predicted object in a colour of its own."""
+    """ImageArray with the truth's contour | every predicted object in a colour of its own."""
     figure, axes = figures.subplots(max(1, len(cases)), 2, width=7.5, height=3.6 * max(1, len(cases)))
     for line, case in zip(axes, cases, strict=False):
         labels = ndimage.label(case.predicted)[0] if case.labels is None else case.labels
@@ -52,8 +52,8 @@ def objects(cases: Sequence[Shown]) -> Figure:
         colours = np.append(0, np.random.default_rng(0).permutation(labels.max(initial=0)) % 20)
         layer = matplotlib.colormaps["tab20"](colours[numbers])
         layer[..., 3] = 0.55 * (numbers > 0)
-        figures.show(line[0], small.picture, case.label)
+        figures.show(line[0], small.image, case.label)
         figures.tint(line[0], small.truth & ~ndimage.binary_erosion(small.truth), TRUTH, 1.0)
-        figures.show(line[1], small.picture, f"{labels.max(initial=0)} objects")
+        figures.show(line[1], small.image, f"{labels.max(initial=0)} objects")
         line[1].imshow(layer, interpolation="nearest")
     return figure

@@ -17,27 +17,27 @@ from bioseg.types import BiosegError
 
 FIGURES = {
     "curves": "Training dashed, validation solid, a dot at the epoch whose weights are kept. Training is measured "
-    "while the network learns, on pictures as they were augmented.",
-    "distribution": "Every picture a dot; the bar is the median, the band holds the middle half.",
-    "best-median-worst": "The picture, then the truth in blue, then the prediction in red.",
-    "worst": "The lowest Dice: prediction filled in red, outline of the truth in blue, framed in red below 0.8.",
+    "while the network learns, on images as they were augmented.",
+    "distribution": "Every image a dot; the bar is the median, the band holds the middle half.",
+    "best-median-worst": "The image, then the truth in blue, then the prediction in red.",
+    "worst": "The lowest Dice: prediction filled in red, contour of the truth in blue, framed in red below 0.8.",
     "overlays": "Drawn by lot, not chosen by score.",
     "confusion": "Cyan: found. Magenta: marked, but outside the truth. Yellow: missed. Dark: rightly left out.",
-    "objects": "The truth's outline in blue; beside it every object that was told apart, in a colour of its own.",
+    "objects": "The truth's contour in blue; beside it every object that was told apart, in a colour of its own.",
     "boxes": "True boxes blue, predicted ones red with their confidence; drawn by lot.",
-    "training": "What the network learns from: four prepared pictures, each with its mask.",
-    "rows": "Picture, truth and prediction side by side: one of each band of IoU (.85, .9, .95) that has any, the rest by lot.",
-    "confusion-matrix": "Shares of all pixels, averaged over pictures.",
-    "trust": "What is left when the pictures of the lowest quality are put aside.",
+    "training": "What the network learns from: four prepared images, each with its mask.",
+    "rows": "ImageArray, truth and prediction side by side: one of each band of IoU (.85, .9, .95) that has any, the rest by lot.",
+    "confusion-matrix": "Shares of all pixels, averaged over images.",
+    "trust": "What is left when the images of the lowest quality are put aside.",
 }
 MEANINGS = {
     "dice": ("Dice", "twice the overlap, divided by both areas together"),
     "iou": ("IoU", "overlap divided by the area that either covers"),
     "precision": ("Precision", "share of the prediction that is right"),
     "recall": ("Recall", "share of the truth that was found"),
-    "surface_dice": ("Surface Dice", "share of both outlines that lies close to the other"),
-    "hd95_mm": ("Distance, mm", "between the outlines, 95th percentile; less is better"),
-    "hd95_px": ("Distance, px", "between the outlines, 95th percentile; less is better"),
+    "surface_dice": ("Surface Dice", "share of both contours that lies close to the other"),
+    "hd95_mm": ("Distance, mm", "between the contours, 95th percentile; less is better"),
+    "hd95_px": ("Distance, px", "between the contours, 95th percentile; less is better"),
     "ap": ("AP", "objects told apart: hits over hits, extras and misses, mean over IoU .50 to .95"),
     "ap50": ("AP at .5", "the same at IoU .50"),
     "ap75": ("AP at .75", "the same at IoU .75"),
@@ -84,42 +84,42 @@ def headline(run: Run) -> list[str]:
     """The main number in plain words, a sentence an item."""
     dice = run.dice
     if dice.get("mean") is None:
-        return ["No picture was judged, or none has a Dice."]
+        return ["No image was evaluated, or none has a Dice."]
     cases, patients = run.summary["cases"], run.summary.get("patients")
-    whom = f"{cases} pictures" + (f" of {patients} patients" if patients and patients != cases else "")
-    if "judged_on" in run.record:
-        where = f"{whom} in {run.record['judged_on']}"
+    whom = f"{cases} images" + (f" of {patients} patients" if patients and patients != cases else "")
+    if "evaluated_on" in run.record:
+        where = f"{whom} in {run.record['evaluated_on']}"
     elif run.record.get("folds"):
-        where = f"{whom}, each outlined by the fold's network that never learned from its patient"
+        where = f"{whom}, each segmented by the fold's network that never learned from its patient"
     else:
         where = f"{whom} that the network never learned from"
-    words = [f"On average the outlines match the truth with a Dice of {dice['mean']:.3f}, on {where}."]
+    words = [f"On average the contours match the truth with a Dice of {dice['mean']:.3f}, on {where}."]
     low, high = dice["ci95"]
     if low is None:
-        words.append("All pictures come from one patient, so there is no telling how it would do on others.")
+        words.append("All images come from one patient, so there is no telling how it would do on others.")
     else:
         words.append(
             f"With other patients of the same kind, expect that average from {low:.3f} to {high:.3f} (95 % interval)."
         )
     words.append(
-        f"Half of the pictures reach {dice['median']:.3f} or more, one in twenty falls below {dice['p5']:.3f}, "
+        f"Half of the images reach {dice['median']:.3f} or more, one in twenty falls below {dice['p5']:.3f}, "
         f"the worst has {dice['worst']:.3f}."
     )
     test = run.test.get("dice", {})
     if test.get("mean") is not None:
         words.append(
-            f"These pictures also chose the epoch kept. On {run.test['cases']} test pictures, which chose nothing, the "
+            f"These images also chose the epoch kept. On {run.test['cases']} test images, which chose nothing, the "
             f"average is {test['mean']:.3f}."
         )
     if dice["undefined"]:
         words.append(
-            f"{dice['undefined']} more have nothing to outline and nothing outlined: right, but without a Dice."
+            f"{dice['undefined']} more have nothing to contour and nothing segmented: right, but without a Dice."
         )
     return words
 
 
 def learning(run: Run) -> str:
-    """What the curves say: whether it overfits, and whether it was done."""
+    """What the curves log: whether it overfits, and whether it was done."""
     if not run.journals:
         return ""
     kept = [best_epoch(journal) for journal in run.journals]
@@ -129,7 +129,7 @@ def learning(run: Run) -> str:
     if min(len(journal) for journal in run.journals) < 3:
         return words + " Too few epochs to say whether it overfits."
     if max(row.get("dice", 1.0) for row in kept) < 0.1:
-        return words + " It has hardly learned anything yet: more epochs or pictures, or a look at the masks, may help."
+        return words + " It has hardly learned anything yet: more epochs or images, or a look at the masks, may help."
     gaps = [row["training_dice"] - row["dice"] for row in kept if {"training_dice", "dice"} <= set(row)]
     gap = sum(gaps) / len(gaps) if gaps else 0.0
     pairs = list(zip(kept, last, strict=True))
@@ -138,12 +138,10 @@ def learning(run: Run) -> str:
     )
     where = f" in {rising} of {len(kept)} folds" if len(kept) > 1 else ""
     beside = (
-        f"Dice {abs(gap):.3f} {'higher' if gap > 0 else 'lower'} on training than on validation pictures"
-        if gaps
-        else ""
+        f"Dice {abs(gap):.3f} {'higher' if gap > 0 else 'lower'} on training than on validation images" if gaps else ""
     )
     if gap > 0.05:
-        words += f" It overfits: {beside}. More pictures or stronger augmentation would help."
+        words += f" It overfits: {beside}. More images or stronger augmentation would help."
     elif not rising:
         words += " No sign of overfitting" + (f": {beside}." if beside else ".")
     if rising:
@@ -155,7 +153,7 @@ def learning(run: Run) -> str:
 
 
 def fault(row: Row) -> str:
-    """What is wrong with an outline, in words, from its precision and recall."""
+    """What is wrong with an contour, in words, from its precision and recall."""
     precision, recall = row.scores.get("precision", math.nan), row.scores.get("recall", math.nan)
     if math.isnan(recall):
         return "marks something where there is nothing"
@@ -209,7 +207,7 @@ def settings(run: Run) -> list[tuple[str, str]]:
     pairs = {
         "Recipe": " · ".join(filter(None, (record.get("name"), recipe.get("purpose")))),
         "Trained on": " · ".join(filter(None, (record.get("data"), sizes, _count(record.get("patients"), "patients")))),
-        "Judged on": record.get("judged_on"),
+        "Judged on": record.get("evaluated_on"),
         "Split": _words(recipe.get("fold" if record.get("folds") else "split")),
         "Network": _words(recipe.get("network")),
         "Input": size and f"{size} px, {'grey' if preparation.get('channels') == 1 else 'colour'}",
@@ -218,8 +216,8 @@ def settings(run: Run) -> list[tuple[str, str]]:
             for name in ("loss", "optimiser", "rate", "batch", "epochs")
             if name in training
         ),
-        "Scores": {"picture": "on each picture's own grid", "prepared": "on the resized grid, as the study did"}.get(
-            recipe.get("judged_on", ""), ""
+        "Scores": {"image": "on each image's own grid", "prepared": "on the resized grid, as the study did"}.get(
+            recipe.get("evaluated_on", ""), ""
         ),
     }
     return [(term, text) for term, text in pairs.items() if text]
@@ -232,7 +230,7 @@ def origins(run: Run) -> list[tuple[str, str]]:
         "Command": record.get("command"),
         "Started": record.get("started"),
         "Training time": f"{run.minutes:.1f} minutes" if run.minutes else None,
-        "Prediction": f"{ms:.0f} ms a picture, median" if (ms := run.summary.get("prediction_ms")) else None,
+        "Prediction": f"{ms:.0f} ms an image, median" if (ms := run.summary.get("prediction_ms")) else None,
         "Machine": ", ".join(filter(None, (record.get("device"), _count(record.get("threads"), "threads")))),
         "Seed": record.get("seed"),
         "Recipe fingerprint": record.get("fingerprint"),
@@ -253,8 +251,8 @@ def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
     lines = {
         "Recipe": [str(run.record.get("name", "–")) for run in runs],
-        "Judged on": [str(run.record.get("judged_on") or run.record.get("data", "–")) for run in runs],
-        "Pictures": [str(run.summary.get("cases", "–")) for run in runs],
+        "Judged on": [str(run.record.get("evaluated_on") or run.record.get("data", "–")) for run in runs],
+        "Images": [str(run.summary.get("cases", "–")) for run in runs],
         "Mean Dice": line("dice", "mean"),
         "95 % interval": [_interval(run.dice.get("ci95")) for run in runs],
         "SD": line("dice", "sd"),
@@ -267,14 +265,14 @@ def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         "Test part, Dice": [_number(run.test.get("dice", {}).get("mean")) for run in runs],
         "Epochs": [", ".join(str(len(journal)) for journal in run.journals) or "–" for run in runs],
         "Minutes": [f"{run.minutes:.1f}" if run.minutes else "–" for run in runs],
-        "Prediction, ms a picture": [_number(run.summary.get("prediction_ms")) for run in runs],
+        "Prediction, ms an image": [_number(run.summary.get("prediction_ms")) for run in runs],
         "Fingerprint": [str(run.record.get("fingerprint", "–")) for run in runs],
     }
     return [(term, texts) for term, texts in lines.items() if set(texts) != {"–"}]
 
 
 def pair_sentence(first: Run, second: Run) -> str:
-    """The second run against the first, picture by picture."""
+    """The second run against the first, image by image."""
     try:
         pair = compare(first.table, second.table)
     except BiosegError as reason:
@@ -282,9 +280,9 @@ def pair_sentence(first: Run, second: Run) -> str:
     low, high = pair["ci95"]
     clear = {True: "no clear difference", False: "a clear difference"}[low != low or low <= 0 <= high]
     return (
-        f"{second.name} against {first.name}, picture by picture: Dice {pair['difference']:+.4f} on average "
+        f"{second.name} against {first.name}, image by image: Dice {pair['difference']:+.4f} on average "
         f"({_interval(pair['ci95'], '+.4f')}): {clear}. Better in {pair['better']}, worse in {pair['worse']}, "
-        f"equal in {pair['equal']} of {pair['cases']} pictures that both judged."
+        f"equal in {pair['equal']} of {pair['cases']} images that both evaluated."
     )
 
 

@@ -50,7 +50,7 @@ class Run:
 
     @property
     def dice(self) -> dict[str, Any]:
-        """Summary of the main score; empty if the run was not judged."""
+        """Summary of the main score; empty if the run was not evaluated."""
         return dict(self.summary.get("dice", {}))
 
     @property

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bioseg.reports import figures
 from bioseg.reports.figures import Journal
-from bioseg.types import Picture
+from bioseg.types import ImageArray
 
 PARTS = (
     ("cycle", "Cycle, training", figures.TRAINING, "-"),
@@ -22,22 +22,22 @@ PARTIES = (
 )
 
 
-def triples(shown: Sequence[tuple[str, Picture, Picture, Picture]]) -> Figure:
-    """Source, translated, reconstructed side by side, a picture a row.
+def triples(shown: Sequence[tuple[str, ImageArray, ImageArray, ImageArray]]) -> Figure:
+    """Source, translated, reconstructed side by side, an image a row.
 
     Args:
-        shown: (name, three pictures [rows, cols] in [0, 1]) each.
+        shown: (name, three images [rows, cols] in [0, 1]) each.
     """
     figure, axes = figures.subplots(max(1, len(shown)), 3, width=7.5, height=2.7 * max(1, len(shown)))
-    for line, (name, *pictures) in zip(axes, shown, strict=False):
-        every = -(-max(pictures[0].shape) // figures.LONGEST_SIDE)
-        for axis, picture, title in zip(line, pictures, (name, "translated", "reconstructed"), strict=True):
-            figures.show(axis, picture[::every, ::every], title)
+    for line, (name, *images) in zip(axes, shown, strict=False):
+        every = -(-max(images[0].shape) // figures.LONGEST_SIDE)
+        for axis, image, title in zip(line, images, (name, "translated", "reconstructed"), strict=True):
+            figures.show(axis, image[::every, ::every], title)
     return figure
 
 
 def curves(journal: Journal) -> Figure:
-    """By epoch: how far pictures are from what should be the same; and how the two parties stand to each other."""
+    """By epoch: how far images are from what should be the same; and how the two parties stand to each other."""
     figure, axes = figures.subplots(1, 2, width=8, height=3.2)
     for axis, lines, title in (
         (axes[0, 0], PARTS, "Mean difference in [−1, 1], both sides"),

@@ -1,4 +1,4 @@
-"""How far a model's own word on its outlines can be trusted: quality against Dice."""
+"""How far a model's own word on its contours can be trusted: quality against Dice."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SHARE = 0.05
 """What is put aside in the page's sentence."""
 
 
-def judged(rows: Sequence[Row]) -> list[Row]:
+def evaluated(rows: Sequence[Row]) -> list[Row]:
     """The cases that have a Dice and a quality, the lowest quality first."""
     known = [
         row for row in rows if not math.isnan(row.scores.get("dice", math.nan) + row.scores.get("quality", math.nan))
@@ -28,13 +28,13 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def trust(run: Run) -> list[str]:
-    """What the quality says of the run's pictures, a sentence an item; empty where it says nothing."""
-    rows = judged(run.table)
+    """What the quality says of the run's images, a sentence an item; empty where it says nothing."""
+    rows = evaluated(run.table)
     if not rows:
         return []
     dice = np.array([row.scores["dice"] for row in rows])
     flagged = np.array([row.scores["flagged"] for row in rows]) > 0
-    words = [f"The model asks for a second look at {flagged.sum()} of {len(rows)} pictures."]
+    words = [f"The model asks for a second look at {flagged.sum()} of {len(rows)} images."]
     if flagged.any() and not flagged.all():
         words[0] += (
             f" Their Dice is {dice[flagged].mean():.3f} on average, that of the others {dice[~flagged].mean():.3f}."
@@ -51,7 +51,7 @@ def trust(run: Run) -> list[str]:
 
 def rejection(table: Sequence[Row]) -> Figure:
     """Mean and 5th percentile of Dice over the share put aside by quality, and at best; a fifth is always kept."""
-    dice = np.array([row.scores["dice"] for row in judged(table)])
+    dice = np.array([row.scores["dice"] for row in evaluated(table)])
     counts = np.arange(max(1, math.ceil(0.8 * len(dice))))
     figure, axes = subplots(1, 1, width=8, height=3.4)
     axis = axes[0, 0]
@@ -59,7 +59,7 @@ def rejection(table: Sequence[Row]) -> Figure:
         for values, style in ((dice, "-"), (np.sort(dice), (0, (4, 1.5)))):
             left: NDArray[np.float64] = np.array([of(values[count:]) for count in counts])
             axis.plot(100 * counts / len(dice), left, color=colour, ls=style, lw=1.8 if style == "-" else 1.2)
-    axis.set(xlabel="pictures put aside, %", ylabel="Dice of the others")
+    axis.set(xlabel="images put aside, %", ylabel="Dice of the others")
     handles = [
         Line2D([], [], color=VALIDATION, label="mean"),
         Line2D([], [], color=TRAINING, label="5th percentile"),

@@ -28,7 +28,7 @@ def step(
     gan: CycleGan, optimiser: torch.optim.Optimizer, source: Tensor, target: Tensor, how: AdversarialTraining,
     rng: np.random.Generator,
 ) -> dict[str, float]:  # fmt: skip
-    """Fit all networks to some pictures of both sides.
+    """Fit all networks to some images of both sides.
 
     Both generators move together: each follows the gradient that the study gives it by itself, since the other's
     adversarial and identity losses do not depend on it.
@@ -43,7 +43,7 @@ def step(
 
     Returns:
         ``loss`` of the generators and its parts before they are weighted, ``adversarial``, ``identity`` and ``cycle``; and
-        ``discriminators``, half the squared error on real and on made pictures. All summed over both sides.
+        ``discriminators``, half the squared error on real and on made images. All summed over both sides.
 
     Raises:
         BiosegError: A loss is no number.
@@ -77,7 +77,7 @@ def _discerning(discriminator: nn.Module, real: Tensor, made: Tensor) -> Tensor:
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     if not loss.isfinite():
-        raise BiosegError(f"a loss is {loss.item()}; start again with --set training.rate=… lower")
+        raise BiosegError(f"a loss is {loss.item()}; start again with --set training.learning_rate=… lower")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

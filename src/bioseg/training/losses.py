@@ -30,8 +30,8 @@ def cross_entropy_and_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 
     return binary_cross_entropy(logits, truth) + soft_dice(logits, truth, smoothing=smoothing)
 
 
-def cross_entropy_and_picture_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
-    """Binary cross-entropy + 1 − the mean of every picture's own Dice, so that a small object counts as a large one."""
+def cross_entropy_and_image_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+    """Binary cross-entropy + 1 − the mean of every image's own Dice, so that a small object counts as a large one."""
     probability = logits.float().sigmoid()
     overlap, areas = (probability * truth).sum((2, 3)), (probability + truth).sum((2, 3))
     return binary_cross_entropy(logits, truth) + 1 - ((2 * overlap + smoothing) / (areas + smoothing)).mean()

@@ -1,8 +1,8 @@
 """A run: the folder a training writes, and what every training needs once: seeds, journal, best and last, resuming.
 
-Layout: ``record.json``, ``journal.jsonl`` (a line an epoch), ``best.safetensors``, ``last/`` and ``last.before/``
+Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/``
 (weights, optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so
-that a resumed run goes on bit for bit as if it had never stopped (on a CPU, with the same number of threads).
+that a resumed run continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,41 +21,56 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from bioseg import files
-from bioseg.inference.device import FORMAT
-from bioseg.models.weights import dump
+from bioseg.inference.device import MEMORY_FORMAT
+from bioseg.models.weights import dump, renamed
+from bioseg.record import read_record
 from bioseg.types import BiosegError
 
 Row = dict[str, Any]
 
 
 class Run:
-    """An open run folder.
+    """An open run folder, to be used in a ``with`` block: it is closed whatever happens inside.
 
     Attributes:
         folder: Where it lies.
         device: Where it computes.
         seed: Of everything drawn.
+        name: What progress is reported under.
         history: A row for every finished epoch, as in the journal.
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any], *, seed: int, device: torch.device, resume: bool) -> None:
-        """Open ``folder``: new, or going on with the run that lies there.
+    def __init__(
+        self, folder: Path, record: dict[str, Any], *, seed: int, device: torch.device, resume: bool,
+        name: str = "training",
+    ) -> None:  # fmt: skip
+        """Open ``folder``: new, or continuing the run that lies there.
 
         Raises:
             BiosegError: As for :func:`claim`, or none of its states is whole.
         """
-        self.folder, self.device, self.seed = folder, device, seed
+        self.folder, self.device, self.seed, self.name = folder, device, seed, name
         self.history: list[Row] = []
-        self._state: dict[str, bytes] | None = None
         self._board: Any = None
         claim(folder, record, resume=resume)
         self._state = _read_last(folder)
         if self._state:
             self.history = json.loads(self._state["state.json"])["history"]
 
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_journal()
+        if self._board is not None:
+            self._board.close()
+
     @property
     def validation_losses(self) -> list[float]:
-        """One a finished epoch; none where a training has no such thing."""
+        """One per finished epoch; none where a training has no such thing."""
         return [row["validation_loss"] for row in self.history if "validation_loss" in row]
 
     @property
@@ -65,13 +81,13 @@ class Run:
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Put the state of the last finished epoch into both; nothing for a new run."""
         if self._state:
-            network.load_state_dict(load_tensors(self._state["network.safetensors"]))
+            network.load_state_dict(renamed(load_tensors(self._state["network.safetensors"]), network.state_dict()))
             groups = json.loads(self._state["state.json"])["groups"]
             optimiser.load_state_dict(_unflatten(load_tensors(self._state["optimiser.safetensors"]), groups))
             self._state = None
 
     def epochs(self, count: int, enough: Callable[[Sequence[float]], bool]) -> Iterator[int]:
-        """The epochs still to do, from 0, each freshly seeded, until ``enough`` says of the validation losses: stop."""
+        """The epochs still to do, from 0, each freshly seeded, until ``enough`` is true of the validation losses."""
         for epoch in range(len(self.history), count):
             if enough(self.validation_losses):
                 return
@@ -85,10 +101,10 @@ class Run:
     def finish_epoch(
         self, network: nn.Module, optimiser: torch.optim.Optimizer, row: Row, *, keep: nn.Module | None = None
     ) -> None:
-        """Keep what the epoch brought: best weights if they are, then all that a resume needs, then the journal.
+        """Write the best weights if these are, then all that a resume needs, then the journal.
 
         Args:
-            network: All that learns.
+            network: All that is trained.
             optimiser: Its state.
             row: Numbers of the epoch. The lowest ``validation_loss`` is the best; without that, the newest epoch is.
             keep: The part of ``network`` that is used once it is trained; None: all of it.
@@ -106,25 +122,35 @@ class Run:
         )
         self._write_journal()
 
-    def close(self) -> None:
-        """Bring journal and best weights in line with the history and end the TensorBoard log."""
-        self._write_journal()
-        if self._board is not None:
-            self._board.close()
-
     def _write_journal(self) -> None:
         files.write(self.folder / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
         if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(self.folder / "tensorboard", purge_step=len(self.history))
+            self._board = _tensorboard(self.folder / "tensorboard", len(self.history))
         for name, value in self.history[-1].items() if self.history else ():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, len(self.history))
 
 
+class _NoBoard:
+    """Takes the place of a TensorBoard log where that package is not installed."""
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return _NoBoard()
+    return SummaryWriter(folder, purge_step=step)
+
+
 def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
-    """Write ``record`` to a new folder, or make sure that the run which lies there is the same.
+    """Write ``record`` to a new folder, or make sure that the run in it is the same one.
 
     Raises:
         BiosegError: A run is there already and ``resume`` is off, or it was made by another recipe, split or folds.
@@ -134,8 +160,8 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
         files.write_json(known, record)
         return
     if not resume:
-        raise BiosegError(f"{folder}: holds a run already; go on with it by --resume, or choose another --out")
-    old = files.read_json(known, "start again in another folder")
+        raise BiosegError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
+    old = read_record(folder)
     for part in ("fingerprint", "folds", "split"):
         if old.get(part) != record.get(part):
             raise BiosegError(
@@ -159,12 +185,14 @@ def _unflatten(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         # As the weights lie, else the resumed steps are slower.
-        state.setdefault(int(index), {})[name] = value.contiguous(memory_format=FORMAT) if value.ndim == 4 else value
+        state.setdefault(int(index), {})[name] = (
+            value.contiguous(memory_format=MEMORY_FORMAT) if value.ndim == 4 else value
+        )
     return {"state": state, "param_groups": groups}
 
 
 def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) -> None:
-    """Replace ``last/`` by a new one and keep the one before; at every moment one of them is whole."""
+    """Replace ``last/`` by a new one and keep the one before; at every state one of them is whole."""
     last, before, new = folder / "last", folder / "last.before", folder / "last.new"
     shutil.rmtree(new, ignore_errors=True)
     for name, data in parts.items():

@@ -1,4 +1,4 @@
-"""Rate schedules: (moment) → factor on the learning rate. Pure: a resumed run follows from its own history."""
+"""Rate schedules: (state) → factor on the learning rate. Pure: a resumed run follows from its own history."""
 
 import math
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainState:
     """Where a training stands.
 
     Attributes:
         epoch: Epochs done, fractional within one, from 0.
-        epochs: At most so many.
-        validation_losses: One a finished epoch.
+        epochs: At most this many.
+        validation_losses: One per finished epoch.
     """
 
     epoch: float
@@ -20,23 +20,23 @@ class Moment:
     validation_losses: Sequence[float] = ()
 
 
-def constant(moment: Moment) -> float:
+def constant(state: TrainState) -> float:
     """Always 1."""
     return 1.0
 
 
-def decay_after(moment: Moment, *, start: int = 20, factor: float = 0.1) -> float:
+def decay_after(state: TrainState, *, start: int = 20, factor: float = 0.1) -> float:
     """1 up to epoch ``start``, then ``factor`` to the power of the epochs since (the CT study's rate)."""
-    return float(factor ** max(0, math.floor(moment.epoch) - start))
+    return float(factor ** max(0, math.floor(state.epoch) - start))
 
 
-def cosine(moment: Moment, *, length: int = 25) -> float:
+def cosine(state: TrainState, *, length: int = 25) -> float:
     """(cos(π epoch / length) + 1) / 2, stepping once an epoch (the pneumonia study's rate)."""
-    return (math.cos(math.pi * math.floor(moment.epoch) / length) + 1) / 2
+    return (math.cos(math.pi * math.floor(state.epoch) / length) + 1) / 2
 
 
 def plateau(
-    moment: Moment, *, factor: float = 0.5, patience: int = 15, min_delta: float = 1e-4, cooldown: int = 2,
+    state: TrainState, *, factor: float = 0.5, patience: int = 15, min_delta: float = 1e-4, cooldown: int = 2,
     floor: float = 1e-3,
 ) -> float:  # fmt: skip
     """Times ``factor`` after ``patience`` epochs whose validation loss was not lower than the best by ``min_delta``.
@@ -44,7 +44,7 @@ def plateau(
     After each cut ``cooldown`` epochs are not counted; the factor never falls below ``floor``.
     """
     scale, best, waited, cooling = 1.0, math.inf, 0, 0
-    for loss in moment.validation_losses:
+    for loss in state.validation_losses:
         if cooling:
             cooling, waited = cooling - 1, 0
         if loss < best - min_delta:
@@ -56,12 +56,12 @@ def plateau(
     return scale
 
 
-def one_cycle(moment: Moment, *, rise: float = 0.2, start: float = 0.04, end: float = 1e-4) -> float:
+def one_cycle(state: TrainState, *, rise: float = 0.2, start: float = 0.04, end: float = 1e-4) -> float:
     """Half a cosine up from ``start`` during the first ``rise`` of the training, half a cosine down to ``end``.
 
     Source: Smith & Topin 2019, with the cosine arms that PyTorch uses.
     """
-    done = min(moment.epoch / moment.epochs, 1.0)
+    done = min(state.epoch / state.epochs, 1.0)
     if done < rise:
         return _half_cosine(start, 1.0, done / rise)
     return _half_cosine(1.0, end, (done - rise) / (1 - rise))

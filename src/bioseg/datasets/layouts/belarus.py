@@ -1,0 +1,25 @@
+"""Belarus X-rays: ``images/*.png`` with ``masks/`` of the same names."""
+
+from pathlib import Path
+
+from bioseg.datasets.layouts.common import root_with
+from bioseg.types import Case
+
+
+def list_cases(folder: Path) -> list[Case]:
+    """One image a patient.
+
+    Raises:
+        BiosegError: Neither ``folder`` nor ``folder/Belarus`` has that layout.
+    """
+    root = root_with(folder, "images/*.png", "Belarus")
+    return [
+        Case(
+            id=image.stem,
+            patient=image.stem,
+            image=image,
+            masks=(mask,) if (mask := root / "masks" / image.name).exists() else (),
+            source="Belarus",
+        )
+        for image in sorted((root / "images").glob("*.png"), key=lambda path: path.stem)
+    ]

@@ -1,0 +1,63 @@
+"""What a network learns to draw, beside the mask itself: planes made from a case's truth."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bioseg.datasets import cases as reading
+from bioseg.images import prepare
+from bioseg.images.prepare import Placement, Preparation
+from bioseg.types import Case, Labels, Mask
+
+CORE = 0.4
+"""The core of an object lies further from its edge than this share of its deepest point."""
+
+
+def draw(case: Case, placement: Placement, how: Preparation) -> NDArray[np.bool_]:
+    """The truth planes that ``how.targets`` names, on the prepared grid.
+
+    ``inside``: the mask. ``core``: the inner part of each object, by which objects that touch are told apart.
+    ``anywhere``: all of the image if the mask has any foreground, else nothing.
+
+    Returns:
+        [len(how.targets), rows, cols].
+
+    Raises:
+        BiosegError: See :func:`bioseg.datasets.cases.each_mask`.
+    """
+    planes: dict[str, Mask] = {}
+    if "marker" in how.targets:
+        labels = reading.read_labels(case, placement.shape)
+        planes["foreground"] = prepare.prepare_mask(labels > 0, placement, how)
+        planes["marker"] = prepare.prepare_mask(core(labels), placement, how)
+    else:
+        planes["foreground"] = _inside(case, placement, how)
+    planes["presence"] = np.full(planes["foreground"].shape, planes["foreground"].any())
+    return np.stack([planes[name] for name in how.targets])
+
+
+def core(labels: Labels, *, share: float = CORE) -> Mask:
+    """The pixels of each object whose distance from its edge is above ``share`` of the largest in it.
+
+    Args:
+        labels: [rows, cols], 0 outside.
+        share: [0, 1); every object keeps at least one pixel.
+    """
+    inner = np.zeros(labels.shape, np.bool_)
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is None:
+            continue
+        own = np.pad(labels[box] == number, 1)
+        depth = ndimage.distance_transform_edt(own)[1:-1, 1:-1]
+        inner[box] |= depth > share * depth.max()
+    return inner
+
+
+def _inside(case: Case, placement: Placement, how: Preparation) -> Mask:
+    """The mask, its parts united before or after resizing as ``how`` says."""
+    if how.merge == "before":
+        return prepare.prepare_mask(reading.read_mask(case, placement.shape), placement, how)
+    union = np.zeros(placement.grid, np.bool_)
+    for part in reading.each_mask(case, placement.shape):
+        union |= prepare.prepare_mask(part, placement, how)
+    return union

@@ -1,0 +1,110 @@
+"""Settings that are chosen after training, on validation cases: thresholds, sizes, gates."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg.evaluation import detection, overlap
+from bioseg.evaluation.instances import instance_scores
+from bioseg.postprocess.masks import Postprocess, finish
+from bioseg.types import Box, Labels, Probability
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A validation case on the grid it is evaluated on.
+
+    Attributes:
+        planes: The network's outputs, [rows, cols] each, by name, in half precision.
+        labels: The truth's objects, [rows, cols].
+        boxes: The truth's boxes.
+    """
+
+    planes: dict[str, NDArray[np.float16]]
+    labels: Labels
+    boxes: tuple[Box, ...]
+
+    @property
+    def outputs(self) -> dict[str, Probability]:
+        """The same, as they are used."""
+        return {name: plane.astype(np.float32) for name, plane in self.planes.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Of all its arrays."""
+        return self.labels.nbytes + sum(plane.nbytes for plane in self.planes.values())
+
+
+Score = Callable[[Example, Postprocess], float]
+
+
+def threshold(
+    examples: Sequence[Example],
+    how: Postprocess,
+    *,
+    candidates: Sequence[float] = tuple(np.arange(0.2, 0.81, 0.05).round(2)),
+) -> Postprocess:
+    """The threshold with the best mean IoU; a wrong guess costs little, so steps are .05."""
+    return _best(examples, [replace(how, threshold=float(value)) for value in candidates], _iou)
+
+
+def objects(
+    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.4, 0.5, 0.6, 0.7),
+    marker_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7), areas_px: Sequence[int] = (12, 30),
+) -> Postprocess:  # fmt: skip
+    """First the threshold with the best mean IoU of the mask, then core threshold and least area with the best mean AP."""
+    how = _best(examples, [replace(how, threshold=value) for value in thresholds], _iou)
+    assert how.instances is not None
+    ways = [
+        replace(how, instances=replace(how.instances, marker_threshold=marker, min_area_px=area))
+        for marker, area in product(marker_thresholds, areas_px)
+    ]
+    return _best(examples, ways, _average_precision)
+
+
+def boxes(
+    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    shrinks: Sequence[float] = (0.0, 0.05, 0.1, 0.15), min_presences: Sequence[float] = (0.0, 0.2, 0.35, 0.5, 0.65),
+    areas: Sequence[float] = (0.0, 0.005, 0.01),
+) -> Postprocess:  # fmt: skip
+    """Threshold and least area, then gate, then shrinkage, each with the best mean of the challenge's score."""
+    base = how.boxes
+    assert base is not None
+    ways = [
+        replace(how, threshold=value, boxes=replace(base, min_area=area)) for value, area in product(thresholds, areas)
+    ]
+    how = _best(examples, ways, _boxes_score)
+    for name, values in (("min_presence", min_presences), ("shrink", shrinks)):
+        assert how.boxes is not None
+        how = _best(
+            examples, [replace(how, boxes=replace(how.boxes, **{name: value})) for value in values], _boxes_score
+        )
+    return how
+
+
+def _best(examples: Sequence[Example], ways: Iterable[Postprocess], score: Score) -> Postprocess:
+    """The way with the highest mean score, undefined ones left out; of equal ones the first."""
+
+    def mean(way: Postprocess) -> float:
+        scores = np.array([score(example, way) for example in examples])
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else 0.0
+
+    return max(ways, key=mean)
+
+
+def _iou(example: Example, how: Postprocess) -> float:
+    found = finish(example.outputs, replace(how, instances=None, boxes=None))
+    return overlap.iou(overlap.confusion(found.mask, example.labels > 0))
+
+
+def _average_precision(example: Example, how: Postprocess) -> float:
+    labels = finish(example.outputs, how).labels
+    assert labels is not None
+    return instance_scores(labels, example.labels)["ap"]
+
+
+def _boxes_score(example: Example, how: Postprocess) -> float:
+    return detection.image_score(finish(example.outputs, how).boxes or (), example.boxes)

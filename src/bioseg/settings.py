@@ -1,0 +1,81 @@
+"""``--set path=value``: a recipe with one value replaced."""
+
+import dataclasses
+import importlib
+import json
+from typing import Any, TypeVar
+
+from bioseg.record import decode
+from bioseg.specs import Call
+from bioseg.types import BiosegError
+
+R = TypeVar("R")
+
+
+def override(recipe: R, setting: str) -> R:
+    """A new recipe with one value replaced.
+
+    Args:
+        recipe: A frozen dataclass.
+        setting: ``path=value``, the path's parts joined by dots, the value as JSON or plain text:
+            ``training.batch_size=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``. A function is replaced by
+            another of its module, ``training.loss=soft_dice``; a part by its default, ``augmentation=null``.
+
+    Raises:
+        BiosegError: There is no such value, or it is of another type or out of its range.
+    """
+    path, equals, text = setting.partition("=")
+    if not equals:
+        raise BiosegError(f"--set {setting}: no '='; write it as path=value, for example training.batch_size=8")
+    try:
+        value = decode(json.loads(text), "--set")
+    except (json.JSONDecodeError, RecursionError):
+        value = text
+    try:
+        changed: R = _replaced(recipe, path.strip().split("."), value)
+    except BiosegError as fault:
+        raise BiosegError(f"--set {setting}: {fault}") from None
+    return changed
+
+
+def _replaced(whole: Any, path: list[str], value: Any) -> Any:
+    name, deeper = path[0], path[1:]
+    if isinstance(whole, Call):
+        parts = dict(whole.arguments)
+        new = _replaced(parts[name], deeper, value) if deeper and name in parts else _converted(parts.get(name), value)
+        if deeper and name not in parts:
+            raise BiosegError(f"{whole.name} has no argument '{name}' set; there are: {', '.join(parts) or 'none'}")
+        return Call(whole.function, tuple({**parts, name: new}.items()))
+    if not dataclasses.is_dataclass(whole) or isinstance(whole, type):
+        raise BiosegError(f"{whole!r} has no parts; leave out '.{'.'.join(path)}'")
+    fields = {field.name: field for field in dataclasses.fields(whole)}
+    if name not in fields:
+        raise BiosegError(f"there is no '{name}' here; there are: {', '.join(sorted(fields))}")
+    old = getattr(whole, name)
+    if deeper:
+        new = _replaced(old, deeper, value)
+    elif value is None and fields[name].default is None:
+        new = None
+    else:
+        new = _converted(old, value)
+    return dataclasses.replace(whole, **{name: new})
+
+
+def _converted(old: Any, value: Any) -> Any:
+    """``value`` as what replaces ``old``: a function by its name, a part's default for null, a float for a float."""
+    if isinstance(old, Call) and isinstance(value, str):
+        module = importlib.import_module(old.function.__module__)
+        names = sorted(name for name, thing in vars(module).items() if _belongs(thing, module.__name__))
+        if value not in names:
+            raise BiosegError(f"there is no function '{value}'; there are: {', '.join(names)}")
+        return Call(getattr(module, value))
+    if value is None and dataclasses.is_dataclass(old) and not isinstance(old, type):
+        return type(old)()
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _belongs(thing: Any, module: str) -> bool:
+    """Whether it is a public function of that module."""
+    return callable(thing) and getattr(thing, "__module__", "") == module and not thing.__name__.startswith("_")

@@ -1,0 +1,199 @@
+"""The nine trials, small, on phantoms: in slices as at once, nothing done twice, and a table that says what was scaled."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bioseg import recipes
+from bioseg.datasets import phantom_layouts
+from bioseg.studies.cross_hospital import BUDGETS, RECIPES, TRIALS, Order, differences, results, run_trials
+from bioseg.studies.sessions import Clock, TimeUp
+from bioseg.types import BiosegError
+
+TINY = ("preparation.size_px=[32,32]", "training.epochs=1")
+LITE = (*TINY, "network.encoder=lite0", "training.batch_size=4")
+GAN = (*TINY, "generator.width=4", "discriminator.width=4")
+SETTINGS = {
+    "unet": (*TINY, "training.batch_size=4"),
+    "enhanced": LITE,
+    "enhanced-clahe": LITE,
+    "cyclegan-unet": GAN,
+    "cyclegan-resnet": GAN,
+}
+
+
+class Ticks(Clock):
+    """A slice that is over at the n-th place where stopping loses nothing."""
+
+    left = 10**9
+
+    def check(self) -> None:
+        Ticks.left -= 1
+        if Ticks.left < 0:
+            raise TimeUp
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("sets")
+    phantom_layouts.write_montgomery(folder / "m", count=10, size_px=32)
+    phantom_layouts.write_shenzhen(folder / "j", count=5, size_px=32, seed=1)
+    for path in (folder / "j" / "CXR_png").iterdir():  # as PNG copies of the set lie; 2048×2048 would take its time
+        number = path.stem.split("_")[1][1:]
+        for old, new in ((path, "images"), (folder / "j" / "mask" / f"{path.stem}_mask.png", "masks/left_lung")):
+            (folder / "j" / new).mkdir(parents=True, exist_ok=True)
+            old.rename(folder / "j" / new / f"JPCNN{number}.png")
+    phantom_layouts.write_shenzhen(folder / "s", count=3, size_px=32)
+    return {"Montgomery": folder / "m", "JSRT": folder / "j", "Shenzhen": folder / "s"}
+
+
+@pytest.fixture(scope="module")
+def done(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Order, int]:
+    """The whole table, made in slices of a few steps, and how many of them it took."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(trials, "FOLDS", 2)
+    patch.setattr(trials, "Clock", Ticks)
+    patch.setattr(evaluate, "_draw", lambda *_: None)  # most of the time of runs this small
+    order = Order(sets, tmp_path_factory.mktemp("trials") / "out", SETTINGS, device="cpu")
+    count, finished = 0, False
+    while not finished and count < 50:
+        Ticks.left = 9
+        made, finished = run_trials(order, progress=lambda *_: None, log=lambda _: None)
+        assert all(path.exists() for path in made)
+        count += 1
+    yield order, count
+    patch.undo()
+
+
+def test_slices_lead_to_the_whole_table(done: tuple[Order, int]) -> None:
+    order, count = done
+    assert 2 < count < 50
+    rows = {(row["trial"], row["set"]): row for row in results(order)}
+    assert len(rows) == len(TRIALS) * 4 == 32
+    for trial in TRIALS[1:]:
+        evaluated = ["JSRT"] if trial.translator else ["Montgomery", "JSRT", "Shenzhen"]
+        for name in cross_hospital.SETS:
+            row = rows[trial.name, name]
+            assert row.get("n") == ({"Montgomery": 2, "JSRT": 5, "Shenzhen": 3}[name] if name in evaluated else None)
+            if name == "JSRT":
+                assert row["unseen"]["n"] == 4
+    assert rows["1", "Montgomery"]["published"] == (0.97427, 0.009)
+
+
+def test_what_is_finished_is_not_done_again(done: tuple[Order, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    order, _ = done
+    Ticks.left = 10**9
+    for name in ("train", "train_translator"):
+        monkeypatch.setattr(slices, name, None)
+    monkeypatch.setattr(trials, "evaluate", None)
+    before = (order.out / "cross_hospital.md").read_text()
+    assert run_trials(order, progress=lambda *_: None, log=lambda _: None)[1]
+    assert (order.out / "cross_hospital.md").read_text() == before
+
+
+def test_at_once_is_as_in_slices(done: tuple[Order, int], tmp_path: Path) -> None:
+    order, _ = done
+    Ticks.left = 10**9
+    once = replace(order, out=tmp_path / "out", only=("1",))
+    assert run_trials(once, progress=lambda *_: None, log=lambda _: None)[1]
+
+    def first(asked: Order) -> list[dict[str, object]]:
+        return [{**row, "unseen": None} for row in results(asked) if row["trial"] == "1"]  # no translator here
+
+    assert first(once) == first(order)
+    assert all("n" not in row for row in results(once) if row["trial"] != "1")
+
+
+def test_the_three_tables_say_the_same(done: tuple[Order, int]) -> None:
+    order, _ = done
+    text, page = ((order.out / f"trials{suffix}").read_text() for suffix in (".md", ".html"))
+    lines = list(csv.reader((order.out / "cross_hospital.csv").read_text().splitlines()))
+    assert lines[0] == ["trial", *cross_hospital.SETS] and len(lines) == 1 + len(TRIALS)
+    for line in lines[1:]:
+        for cell in line:
+            for part in cell.split("; "):
+                assert part in text and part in page
+    for row in json.loads((order.out / "cross_hospital.json").read_text()):
+        if row.get("n"):
+            assert f"{row['mean']:.4f} ± {row['sd']:.3f}" in text
+    assert "preparation.size_px 32×32 instead of 256×256" in text and "training.epochs 1 instead of 80" in text
+    assert "published 0.8879 ± 0.047" in text and "not run yet" not in text and "; as published" not in text
+
+
+def test_runs_of_other_settings_are_refused(done: tuple[Order, int]) -> None:
+    order, _ = done
+    other = replace(order, settings={**SETTINGS, "unet": (*TINY, "training.batch_size=2")})
+    with pytest.raises(BiosegError, match="unet: holds a run with fingerprint"):
+        run_trials(other, progress=lambda *_: None, log=lambda _: None)
+
+
+def test_what_cannot_be_carried_out_is_refused_and_what_is_missing_named(
+    sets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BiosegError, match="--montgomery"):
+        Order({"JSRT": sets["JSRT"]}, tmp_path, {})
+    with pytest.raises(BiosegError, match="--only 9"):
+        Order(sets, tmp_path, {}, only=("9",))
+    with pytest.raises(BiosegError, match=r"no such folder.*--jsrt"):
+        Order({**sets, "JSRT": tmp_path / "none"}, tmp_path, {})
+    order = Order({"Montgomery": sets["Montgomery"]}, tmp_path / "out", {}, minutes=0)
+    monkeypatch.setattr(trials, "Clock", Clock)
+    made, finished = run_trials(order, progress=lambda *_: None, log=lambda _: None)
+    text = made[0].read_text()
+    assert not finished
+    assert (
+        "cyclegan-unet: needs --jsrt" in text
+        and "set not given" in text
+        and "enhanced: not finished yet; as published" in text
+    )
+
+
+def test_the_budgets_are_of_the_models_and_scale_them() -> None:
+    assert set(BUDGETS["laptop"]) == set(RECIPES) and BUDGETS["full"] == {}
+    unet = recipes.get("cxr-unet-reference")
+    assert differences(unet, unet) == []
+    changed = replace(
+        unet, training=replace(unet.training, epochs=3, loss=recipes.get("cxr-enhanced-reference").training.loss)
+    )
+    said = differences(unet, changed)
+    assert "training.epochs 3 instead of 80" in said
+    assert any("soft_dice instead of" in line for line in said)
+    assert {trial.model for trial in TRIALS} | {trial.translator for trial in TRIALS} == {"", *RECIPES}
+
+
+def test_the_ladder_is_climbed_in_slices_beside_the_trials(
+    done: tuple[Order, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, _ = done
+    small = {
+        name: replace(
+            recipe,
+            preparation=replace(recipe.preparation, size_px=(32, 32)),
+            training=replace(recipe.training, epochs=1, batch_size=2),
+        )
+        for name, recipe in adaptation.TRAININGS.items()
+    }
+    monkeypatch.setattr(ladder, "TRAININGS", small)
+    monkeypatch.setattr(ladder, "FOLDS", 2)
+    monkeypatch.setattr(ladder, "Clock", Ticks)
+    asked = adaptation.Order(
+        order.sets["Montgomery"], {name: order.sets[name] for name in ("JSRT", "Shenzhen")}, order.out, device="cpu"
+    )
+    slices_taken, finished = 0, False
+    while not finished and slices_taken < 20:
+        Ticks.left, slices_taken = 15, slices_taken + 1
+        made, finished = adaptation.run_study(asked, progress=lambda *_: None, log=lambda _: None)
+    assert 1 < slices_taken < 20
+    rows = {row["variant"]: row for row in json.loads((order.out / "adaptation.json").read_text())}
+    assert list(rows) == [variant.name for variant in adaptation.VARIANTS]
+    for variant in adaptation.VARIANTS:
+        evaluated = {name for name in ("validation", "Montgomery", "JSRT", "Shenzhen") if name in rows[variant.name]}
+        everything = {"Montgomery", "JSRT", "Shenzhen"} | (set() if variant.together else {"validation"})
+        assert evaluated == ({"JSRT"} if variant.translator else everything)
+        assert rows[variant.name]["passes"] == (2 if variant.together else 1) * (2 if variant.flips else 1)
+        assert rows[variant.name]["minutes"] > 0
+        assert ("difference" in rows[variant.name]["JSRT"]) == (variant.name != "none")
+    assert "fold ensemble" in made[0].read_text()
