@@ -71,14 +71,17 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file with a line of column names; a byte order mark is skipped.
 
     Raises:
-        BiosegError: It cannot be read, is not UTF-8, or a line has more cells than there are columns.
+        BiosegError: It cannot be read, is not UTF-8, names a column twice, or a line has another number of cells.
     """
+    text = read_text(path, "save it as CSV UTF-8, or restore it from its source")
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
-    except UnicodeDecodeError as fault:
-        raise BiosegError(f"{path}: is not UTF-8 (byte {fault.start}); save it as CSV UTF-8") from None
-    except (OSError, csv.Error) as fault:
+        table = csv.DictReader(io.StringIO(text), strict=True)
+        rows, columns = list(table), list(table.fieldnames or ())
+    except csv.Error as fault:
         raise BiosegError(f"{path}: not readable as a table ({fault}); restore it from its source") from None
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise BiosegError(f"{path}: has two columns called {twice!r}; rename one")
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise BiosegError(f"{path}: line {number} has another number of cells than the first; mend it")
@@ -113,14 +116,14 @@ def read_text(path: Path, what: str) -> str:
         raise BiosegError(f"{path}: is not UTF-8 (byte {fault.start}); {what}") from None
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, *, finite: bool = True) -> Any:
     """The value in a JSON file; see :func:`parse_json`.
 
     Raises:
         BiosegError: It is missing or damaged; ``what`` says what it should have been.
     """
     try:
-        return parse_json(read_text(path, what))
+        return parse_json(read_text(path, what), finite=finite)
     except ValueError as fault:
         raise BiosegError(f"{path}: not readable ({fault}); {what}") from None
 

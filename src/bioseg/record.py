@@ -11,12 +11,14 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from bioseg import files
-from bioseg.migration import FORMAT, OLD_FILES, migrated, migrated_value
+from bioseg.migration import FORMAT, OLD_FILES, migrated, migrated_row, migrated_value
 from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
 from bioseg.specs import Call, Range, mismatch, shown
 from bioseg.types import BiosegError
@@ -123,7 +125,19 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a run folder, brought to today's format; its fields hold what :data:`FIELDS` says.
+    """The record of a run folder, brought to today's format, with the fingerprint of today's recipe.
+
+    Raises:
+        BiosegError: As :func:`read_fields`, or an older recipe cannot be brought to today's format.
+    """
+    record = read_fields(folder)
+    if record.pop("migrated", False):
+        record["fingerprint"] = fingerprint(decode_recipe(record, folder))
+    return record
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The record of a run folder for reading: its fields hold what :data:`FIELDS` says, the recipe is not decoded.
 
     Raises:
         BiosegError: The folder is not a run, or its record is damaged or of a later version.
@@ -137,15 +151,13 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise BiosegError(
             f"{path}: format {shown(number)}; this version reads 1 to {FORMAT}: install the one that wrote it"
         )
-    record, old = migrated(record), record
+    record = migrated(record)
     if missing := [field for field in ("name", "fingerprint") if field not in record]:
         raise BiosegError(f"{path}: no field {missing[0]!r}; give a folder that `bioseg train` wrote")
     for field, hint in FIELDS.items():
         if field in record and (fault := mismatch(record[field], hint)):
             raise BiosegError(f"{path}: {field}: {shown(record[field])}; {fault}")
-    if record is not old:
-        record["fingerprint"] = fingerprint(decode_recipe(record, folder))
-    return record
+    return record | ({"migrated": True} if number < FORMAT else {})
 
 
 def decode_recipe(record: dict[str, Any], folder: Path, resolve: Resolve = nobody) -> Recipe:
@@ -179,6 +191,26 @@ def read_spec(folder: Path, name: str, kind: type[Any]) -> Any:
     if not isinstance(spec, kind):
         raise BiosegError(f"{path}: holds a {type(spec).__name__}, not a {kind.__name__}; train again")
     return spec
+
+
+def journal_rows(rows: Any, where: str) -> list[dict[str, Any]]:
+    """Rows of a journal under today's names: a number or a switch under each name, epochs counted from 1.
+
+    Raises:
+        BiosegError: They are something else; ``where`` says which file.
+    """
+    if not isinstance(rows, list):
+        raise BiosegError(f"{where}: holds {shown(rows)}, not a list of epochs; restore it from a copy")
+    for number, row in enumerate(rows, 1):
+        place = f"{where}: epoch {number}"
+        if not isinstance(row, dict) or row.get("epoch") != number or type(row.get("best")) is not bool:
+            raise BiosegError(f"{place}: {shown(row)}; expected an object with epoch {number} and best true or false")
+        for name, value in row.items():
+            if not isinstance(value, int | float) or (abs(value) > sys.float_info.max and value != math.inf):
+                raise BiosegError(f"{place}: {name}: {shown(value)}; give a number")
+        if row.keys() != rows[0].keys():
+            raise BiosegError(f"{place}: has {', '.join(row)}, unlike epoch 1; restore the file from a copy")
+    return [migrated_row(row) for row in rows]
 
 
 def _name(thing: Any) -> str:

@@ -99,6 +99,19 @@ def resolver(record: dict[str, Any], folder: Path, *, allow: bool) -> Resolve:
     return resolve
 
 
+def unopened(record: dict[str, Any]) -> Resolve:
+    """Stands in for the user's functions where a record is only read, and runs nothing."""
+
+    def resolve(name: str) -> Callable[..., Any] | None:
+        return _not_run if name.partition(":")[0] in record.get("code", {}) else None
+
+    return resolve
+
+
+def _not_run(*values: Any, **arguments: Any) -> Any:
+    raise AssertionError("a recipe that is only read is not run")
+
+
 def _opened(name: str, entry: dict[str, str], folder: Path) -> ModuleType:
     where = f"{folder / RECORD}: code.{name}"
     if name.partition(".")[0] == "bioseg" or not all(part.isidentifier() for part in name.split(".")):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bioseg import files
 from bioseg.types import BiosegError
 
-OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."))
+OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."), (r"^(made_\w+)\.pictures$", r"\1.images"))
 """(pattern, replacement) of tensor names that records of format 1 spelled differently."""
 
 
