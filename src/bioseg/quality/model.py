@@ -162,7 +162,7 @@ class QualityModel:
     def estimate(self, evidence: Evidence) -> QualityEstimate:
         """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why."""
         measures = measure(evidence, self.shapes, self.images)
-        if not np.isfinite(measures).all():
+        if not np.isfinite([*measures, *evidence.features]).all():
             return QualityEstimate(0.0, (UNKNOWN,))
         score = self.score(measures)
         return QualityEstimate(score, self._reasons(evidence, measures) if score < self.flag_below else ())
