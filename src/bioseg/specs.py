@@ -201,7 +201,7 @@ def _result_mismatch(function: Callable[..., Any], wanted: Any) -> str:
 
 
 def _plain_mismatch(value: Any, wanted: Any) -> str:
-    if not isinstance(wanted, type):  # Any, a type variable: everything fits
+    if wanted is Any or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False):  # everything fits
         return ""
     if wanted is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -14,7 +14,7 @@ from typing import Any
 
 from bioseg import files, recipes
 from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
-from bioseg.record import RECORD, Resolve, encode, nobody
+from bioseg.record import RECORD, Resolve, encode
 from bioseg.types import BiosegError
 
 FOLDER = "code"
@@ -29,19 +29,19 @@ def get_recipe(source: str, *, allow: bool) -> Recipe:
     """A recipe of ours by its name, or one in a file or a module of the user's.
 
     Args:
-        source: ``nuclei``, or ``my_recipe.py``, ``my_recipe.py:NAME``, ``package.module:NAME``; without a name ``RECIPE``.
+        source: ``nuclei``, or ``my_recipe.py``, ``package.module:NAME``.
         allow: Whether the user's code may be run.
 
     Raises:
         BiosegError: It may not, it cannot be run, or holds no such recipe.
     """
-    if not source.endswith(".py") and ":" not in source:
-        return recipes.get(source)
     place, _, name = (source, "", "RECIPE") if source.endswith(".py") else source.rpartition(":")
+    if not place:
+        return recipes.get(source)
     if not allow:
         raise BiosegError(f"{source}: is code, which is run to read the recipe; give --allow-code if you trust it")
-    path = Path(place)
-    if place.endswith(".py"):
+    path = Path(source)
+    if path.suffix == ".py":
         module = _run(f"{PREFIX}{path.stem}", path, files.read_bytes(path, "give a Python file that defines RECIPE"))
     else:
         module = _imported(place)
@@ -78,9 +78,7 @@ def resolver(record: dict[str, Any], folder: Path, *, allow: bool) -> Resolve:
         BiosegError: The record names code and that may not be run, cannot be run, or is not what was recorded.
     """
     code: Code = record.get("code", {})
-    if not code:
-        return nobody
-    if not allow:
+    if code and not allow:
         raise BiosegError(
             f"{folder}: runs code of its author's ({', '.join(code)}); read it in {folder / FOLDER}, then give "
             "--allow-code if you trust it"
@@ -89,23 +87,16 @@ def resolver(record: dict[str, Any], folder: Path, *, allow: bool) -> Resolve:
 
     def resolve(name: str) -> Callable[..., Any] | None:
         module, _, attribute = name.partition(":")
-        if module not in modules:
-            return None
-        function: Callable[..., Any] | None = getattr(modules[module], attribute, None)
-        if not callable(function):
+        if module in modules and not callable(getattr(modules[module], attribute, None)):
             raise BiosegError(f"names {name!r}, which is not in that code")
-        return function
+        return getattr(modules[module], attribute) if module in modules else None
 
     return resolve
 
 
 def unopened(record: dict[str, Any]) -> Resolve:
     """Stands in for the user's functions where a record is only read, and runs nothing."""
-
-    def resolve(name: str) -> Callable[..., Any] | None:
-        return _not_run if name.partition(":")[0] in record.get("code", {}) else None
-
-    return resolve
+    return lambda name: _not_run if name.partition(":")[0] in record.get("code", {}) else None
 
 
 def _not_run(*values: Any, **arguments: Any) -> Any:
