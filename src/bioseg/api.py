@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bioseg import recipes
+from bioseg import user_code
 from bioseg.datasets.splits import from_csv
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.assemble import TrainResult
@@ -18,25 +18,28 @@ from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
 
-def load(model: Path | str, device: str = "auto") -> Predictor:
+def load(model: Path | str, device: str = "auto", *, allow_code: bool = False) -> Predictor:
     """Open a run folder, or a pretrained model by its name; see :func:`bioseg.pipelines.open.open_predictor`.
+
+    A run that was made with its author's own code runs that only with ``allow_code``.
 
     Example: ``bioseg.load("nuclei").predict("image.png").mask``.
 
     Raises:
         BiosegError: There is no such model, or it is damaged.
     """
-    return open_predictor(model, device)
+    return open_predictor(model, device, allow_code=allow_code)
 
 
 def train(
     recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
-    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", callbacks: Callbacks = SILENT,
+    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False,
+    callbacks: Callbacks = SILENT,
 ) -> TrainResult:  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
     Args:
-        recipe: Its name, or a recipe of your own.
+        recipe: Its name, or a recipe of your own: a value, ``my_recipe.py``, or ``package.module:NAME``.
         data: Folder of images and masks.
         out: Run folder to write.
         folds: Cross-validate with this many folds, patients kept apart; 0: one split.
@@ -44,22 +47,23 @@ def train(
         settings: ``path=value`` each, as ``--set`` takes them.
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        allow_code: The recipe may name functions that are not bioseg's.
         callbacks: Hears how far it is.
 
     Raises:
         BiosegError: There is too little data, ``out`` holds something else, or an argument is invalid.
     """
-    how = recipes.get(recipe) if isinstance(recipe, str) else recipe
+    how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device)
+    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device, allow_code=allow_code)
     return run_training(job, callbacks)
 
 
 def evaluate(
     model: Path | str, data: Path | str, out: Path | str, *, adapt: bool = False, unseen_only: bool = False,
-    device: str = "auto", callbacks: Callbacks = SILENT,
+    device: str = "auto", allow_code: bool = False, callbacks: Callbacks = SILENT,
 ) -> tuple[dict[str, Any], list[Problem]]:  # fmt: skip
     """Score a model on a folder of images and masks; see :func:`bioseg.pipelines.evaluate.evaluate`.
 
@@ -69,5 +73,7 @@ def evaluate(
     Raises:
         BiosegError: ``out`` holds something else, or ``data`` no image with a mask.
     """
-    job = EvaluateJob(model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device)
+    job = EvaluateJob(
+        model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code
+    )
     return run_evaluation(job, callbacks)

@@ -71,34 +71,112 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file with a line of column names; a byte order mark is skipped.
 
     Raises:
-        BiosegError: It cannot be read, is not UTF-8, or a line has more cells than there are columns.
+        BiosegError: It cannot be read, is not UTF-8, names a column twice, or a line has another number of cells.
     """
+    text = read_text(path, "save it as CSV UTF-8, or restore it from its source")
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True))
-    except UnicodeDecodeError as fault:
-        raise BiosegError(f"{path}: is not UTF-8 (byte {fault.start}); save it as CSV UTF-8") from None
-    except (OSError, csv.Error) as fault:
+        table = csv.DictReader(io.StringIO(text), strict=True)
+        rows, columns = list(table), list(table.fieldnames or ())
+    except csv.Error as fault:
         raise BiosegError(f"{path}: not readable as a table ({fault}); restore it from its source") from None
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise BiosegError(f"{path}: has two columns called {twice!r}; rename one")
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise BiosegError(f"{path}: line {number} has another number of cells than the first; mend it")
     return rows
 
 
-def read_json(path: Path, what: str) -> Any:
-    """The value in a JSON file.
+def read_bytes(path: Path, what: str) -> bytes:
+    """The content of a regular file.
 
     Raises:
-        BiosegError: It is missing or damaged, or nested too deeply; ``what`` says what it should have been.
+        BiosegError: It is missing, no regular file, or not readable; ``what`` says what to do about it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BiosegError(f"{path}: not a file; {what}")
+        return path.read_bytes()
     except FileNotFoundError:
         raise BiosegError(f"{path}: not there; {what}") from None
-    except RecursionError:
-        raise BiosegError(f"{path}: nested too deeply to be one of ours; {what}") from None
     except (OSError, ValueError) as fault:
         raise BiosegError(f"{path}: not readable ({fault}); {what}") from None
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        BiosegError: As :func:`read_bytes`, or it is not UTF-8.
+    """
+    try:
+        return read_bytes(path, what).decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise BiosegError(f"{path}: is not UTF-8 (byte {fault.start}); {what}") from None
+
+
+def read_json(path: Path, what: str, *, finite: bool = True) -> Any:
+    """The value in a JSON file; see :func:`parse_json`.
+
+    Raises:
+        BiosegError: It is missing or damaged; ``what`` says what it should have been.
+    """
+    try:
+        return parse_json(read_text(path, what), finite=finite)
+    except ValueError as fault:
+        raise BiosegError(f"{path}: not readable ({fault}); {what}") from None
+
+
+def parse_json(text: str, *, finite: bool = True) -> Any:
+    """The value of a JSON text, held against the standard: no name twice in an object, no more than 32 levels.
+
+    Args:
+        text: What a file holds.
+        finite: Refuse numbers that are not finite, which Python's own writer spells NaN and Infinity.
+
+    Raises:
+        ValueError: It is not JSON, or breaks these rules.
+    """
+    constant, number = (_not_finite, _finite) if finite else (float, float)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=constant, parse_float=number)
+    except RecursionError:
+        value = None
+        levels = _LEVELS + 1
+    else:
+        levels = _levels(value)
+    if levels > _LEVELS:
+        raise ValueError(f"nested more than {_LEVELS} levels deep")
+    return value
+
+
+_LEVELS = 32
+
+
+def _levels(value: Any, above: int = 0) -> int:
+    """How deeply lists and objects are nested; no further than one more than is allowed."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max((_levels(one, above + 1) for one in inner), default=above) if above <= _LEVELS else above
+
+
+def _not_finite(name: str) -> Any:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands there twice")
+    return found
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """Records of older formats, brought to today's.
 
-Format 1 (bioseg 0.1.0 before its rooms were rearranged) used other names for modules, fields and a few values.
+Format 1 (bioseg 0.1.0 before its rooms were rearranged) used other names for modules, fields, files and a few values.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 FORMAT = 2
+
+OLD_FILES = {"postprocess.json": "chosen.json", "quality_model.json": "quality.json"}
+"""Files of a run folder, and what format 1 called them."""
 
 _MODULES = {
     "bioseg.data.prepare": "bioseg.images.prepare",
@@ -53,18 +56,28 @@ _FIELDS: dict[str, dict[str, str]] = {
 
 
 def migrated(record: dict[str, Any]) -> dict[str, Any]:
-    """A whole record in today's format; the recipe's fingerprint is that of the renamed recipe."""
+    """A whole record in today's format, but for the fingerprint, which is that of the old recipe."""
     if record.get("format") != 1:
         return record
     new = {{"judged_on": "evaluated_on"}.get(key, key): value for key, value in record.items()}
     new |= {"format": FORMAT, "recipe": migrated_value(record["recipe"])}
     parts = record.get("parts")
-    if isinstance(parts, dict) and isinstance(parts.get("source"), dict):  # a translator's
+    if isinstance(parts, dict) and all(isinstance(own, dict) for own in parts.values()):  # a translator's
         new["parts"] = {
             domain: {"monitored" if part == "watched" else part: ids for part, ids in own.items()}
             for domain, own in parts.items()
         }
     return new
+
+
+def migrated_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a journal under today's names."""
+    return {("learning_rate" if key == "rate" else key.replace("watched_", "monitored_")): row[key] for key in row}
+
+
+def new_name(kind: str, old: str) -> str:
+    """Today's name of a field of the specification, or of an argument of the function, called ``kind``; or nothing."""
+    return "tta" if kind == "SegmentationRecipe" and old in ("flips", "turns") else _FIELDS.get(kind, {}).get(old, "")
 
 
 def migrated_value(value: Any) -> Any:

@@ -8,17 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.splits import Split
 from bioseg.images.prepare import Preparation
 from bioseg.postprocess.masks import Postprocess
-from bioseg.specs import Call, Count, NonNegative, Positive, Range, check
+from bioseg.specs import Call, Count, NonNegative, Positive, Range, Seed, Takes, Whole, check
 from bioseg.types import BiosegError, Case, Mask, Probability
 
 TTA = Literal["none", "flip", "dihedral"]
 """Test-time augmentation: none; the image and its left-right mirror image; both of these at 0, 90, 180 and 270°."""
 
-Seed = Annotated[int, Range(0, 2**31 - 1)]
+Layout = Annotated[Call[list[Case]], Takes(1)]
+SplitBy = Annotated[Call[Split], Takes(1)]
+FoldBy = Annotated[Call[list[Split]], Takes(1, ("folds",))]
+Network = Annotated[Call[nn.Module], Takes(0)]
+Loss = Annotated[Call[Tensor], Takes(2)]
+OptimiserOf = Annotated[Call[Optimizer], Takes(1)]
+Schedule = Annotated[Call[float], Takes(1)]
+Choose = Annotated[Call[Postprocess], Takes(2)]
+FitQuality = Annotated[Call[Any], Takes(3)]
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,9 @@ class Training:
         bfloat16: Train in bfloat16 on a CPU that computes it; a GPU that does always trains so; prediction on a CPU never.
     """
 
-    loss: Call[Any]
-    optimiser: Call[Any]
-    schedule: Call[float]
+    loss: Loss
+    optimiser: OptimiserOf
+    schedule: Schedule
     learning_rate: Positive = 1e-3
     encoder_learning_rate: Positive | None = None
     epochs: Count = 40
@@ -87,19 +98,19 @@ class SegmentationRecipe:
     name: str
     task: str
     purpose: str
-    layout: Call[list[Case]]
-    split: Call[Split]
-    fold: Call[list[Split]]
+    layout: Layout
+    split: SplitBy
+    fold: FoldBy
     preparation: Preparation
-    network: Call[Any]
+    network: Network
     training: Training
     augmentation: Augmentation = Augmentation()
     postprocess: Postprocess = Postprocess()
     tta: TTA = "none"
     evaluated_on: Literal["original", "prepared"] = "original"
     reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
-    choose: Call[Postprocess] | None = None
-    quality: Call[Any] | None = None
+    choose: Choose | None = None
+    quality: FitQuality | None = None
     configure: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
 
     def __post_init__(self) -> None:
@@ -135,15 +146,15 @@ class AdversarialTraining:
         seed: Of weights, order and pool.
     """
 
-    optimiser: Call[Any]
-    schedule: Call[float]
+    optimiser: OptimiserOf
+    schedule: Schedule
     learning_rate: Positive = 2e-4
     epochs: Count = 200
     batch_size: Count = 1
     identity: NonNegative = 5.0
     cycle: NonNegative = 10.0
-    pool: Annotated[int, Range(0)] = 50
-    keep_every: Annotated[int, Range(0)] = 5
+    pool: Annotated[int, Range(0, 10_000)] = 50
+    keep_every: Whole = 5
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -171,12 +182,12 @@ class TranslationRecipe:
     name: str
     task: str
     purpose: str
-    layout: Call[list[Case]]
-    split_source: Call[Split]
-    split_target: Call[Split]
+    layout: Layout
+    split_source: SplitBy
+    split_target: SplitBy
     preparation: Preparation
-    generator: Call[Any]
-    discriminator: Call[Any]
+    generator: Network
+    discriminator: Network
     training: AdversarialTraining
 
     def __post_init__(self) -> None:

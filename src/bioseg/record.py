@@ -1,21 +1,26 @@
 """Recipes and other specifications as JSON, and the record of a run.
 
 What a record may name is listed here: a record is data, and opening one runs nothing but constructors of our own frozen
-specifications. Functions are only looked up, in rooms without functions that write.
+specifications. Functions are only looked up, in rooms without functions that write, and each must fit its field: take what
+the field is called with and return what its annotation says. Functions of the user's own come in by ``resolve`` alone, see
+:mod:`bioseg.user_code`.
 """
 
 import dataclasses
 import hashlib
 import importlib
+import inspect
 import json
+import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from bioseg import files
-from bioseg.migration import FORMAT, migrated, migrated_value
+from bioseg.migration import FORMAT, OLD_FILES, migrated, migrated_row, migrated_value
 from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
-from bioseg.specs import Call
+from bioseg.specs import Call, Range, mismatch, shown
 from bioseg.types import BiosegError
 
 RECORD, POSTPROCESS, QUALITY = "record.json", "postprocess.json", "quality_model.json"
@@ -28,10 +33,30 @@ TYPE_MODULES = (
 
 CALL_MODULES = (
     "bioseg.images.prepare", "bioseg.datasets.layouts", "bioseg.datasets.folders", "bioseg.datasets.splits",
-    "bioseg.models", "bioseg.training.losses", "bioseg.training.optimisers", "bioseg.training.schedules",
+    "bioseg.models.unet", "bioseg.models.pretrained_unet", "bioseg.models.enhanced_unet", "bioseg.models.residual_fcn",
+    "bioseg.models.cyclegan", "bioseg.training.losses", "bioseg.training.optimisers", "bioseg.training.schedules",
     "bioseg.evaluation.overlap", "bioseg.postprocess.choose", "bioseg.quality.fit",
 )  # fmt: skip
 """Modules, or packages of modules, whose public functions a record may name."""
+
+Number = Annotated[int, Range(0)]
+Ids = list[str]
+FIELDS: dict[str, Any] = {
+    "name": str, "fingerprint": str, "folds": Annotated[int, Range(0, 1000)], "seed": Number, "reasons": Ids,
+    "split": str, "split_from": str, "parts": dict[str, Ids] | dict[str, dict[str, Ids]], "images": dict[str, str],
+    "image_hashes": dict[str, Literal["train", "validation"]], "patients": Number, "patients_from": str,
+    "patients_unknown": Number, "data": str, "target": str, "command": str, "started": str, "device": str,
+    "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str,
+    "evaluated_on": str, "model": str, "adapted": bool, "translator": str, "code": dict[str, dict[str, str]],
+}  # fmt: skip
+"""What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
+
+Resolve = Callable[[str], Callable[..., Any] | None]
+"""(``module:name``) → the user's own function; None where it is none."""
+
+
+def nobody(name: str) -> None:
+    """The ``resolve`` of records without code of the user's."""
 
 
 def encode(value: Any, *, sparse: bool = False) -> Any:
@@ -58,47 +83,61 @@ def encode(value: Any, *, sparse: bool = False) -> Any:
     return value
 
 
-def decode(value: Any, where: str, *, code: tuple[str, ...] = ()) -> Any:
+def decode(value: Any, where: str, resolve: Resolve = nobody) -> Any:
     """The inverse of :func:`encode`; lists become tuples.
 
     Args:
         value: JSON values.
         where: File and field, for messages.
-        code: Modules of the user's that may be named too.
+        resolve: Finds functions of the user's own.
 
     Raises:
         BiosegError: A name is not on the lists above or not in this version, or a value does not fit its field.
     """
     if isinstance(value, list):
-        return tuple(decode(item, f"{where}[{index}]", code=code) for index, item in enumerate(value))
+        return tuple(decode(item, f"{where}[{index}]", resolve) for index, item in enumerate(value))
     if not isinstance(value, Mapping):
         return value
     kinds = [key for key in value if key.startswith("$")]
     if len(kinds) > 1 or not {"$call", "$type", "$function"}.issuperset(kinds):
         raise BiosegError(f"{where}: holds {', '.join(kinds)}; expected one of $call, $type, $function")
-    rest = {key: decode(item, f"{where}.{key}", code=code) for key, item in value.items() if key not in kinds}
+    rest = {key: decode(item, f"{where}.{key}", resolve) for key, item in value.items() if key not in kinds}
     if not kinds:
         return rest
     try:
         if kinds == ["$type"]:
             return _constructed(value["$type"], rest)
-        function = _function(value[kinds[0]], code)
+        function = _function(value[kinds[0]], resolve)
+        if rest and kinds == ["$function"]:
+            raise BiosegError(f"$function takes no {', '.join(rest)}; the file is foreign or was changed")
         return function if kinds == ["$function"] else Call(function, tuple(rest.items()))
     except BiosegError as fault:
         raise BiosegError(f"{where}: {fault}") from None
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Twelve hexadecimal digits that change whenever anything in the recipe does.
+    """Twelve hexadecimal digits that change whenever anything in the recipe does but its lines for people.
 
     A setting that a later version adds changes them only where it is used.
     """
-    text = json.dumps(encode(recipe, sparse=True), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    method = {key: value for key, value in encode(recipe, sparse=True).items() if key not in ("task", "purpose")}
+    return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a run folder, brought to today's format.
+    """The record of a run folder, brought to today's format, with the fingerprint of today's recipe.
+
+    Raises:
+        BiosegError: As :func:`read_fields`, or an older recipe cannot be brought to today's format.
+    """
+    record = read_fields(folder)
+    if record.pop("migrated", False):
+        record["fingerprint"] = fingerprint(decode_recipe(record, folder))
+    return record
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The record of a run folder for reading: its fields hold what :data:`FIELDS` says, the recipe is not decoded.
 
     Raises:
         BiosegError: The folder is not a run, or its record is damaged or of a later version.
@@ -108,52 +147,84 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
         raise BiosegError(f"{path}: no field 'recipe'; give a folder that `bioseg train` wrote")
     number = record.get("format")
-    if not isinstance(number, int) or not 1 <= number <= FORMAT:
-        raise BiosegError(f"{path}: format {number!r}; this version reads 1 to {FORMAT}: install the one that wrote it")
-    record, old = migrated(record), record
-    for field, kind in (("name", str), ("folds", int), ("fingerprint", str), ("parts", dict)):
-        if field in record and not isinstance(record[field], kind):
-            raise BiosegError(f"{path}: {field} is {record[field]!r}; expected a {kind.__name__}")
-    if not 0 <= record.get("folds", 0) <= 1000:
-        raise BiosegError(f"{path}: folds is {record['folds']}; expected 0 to 1000")
-    if record is not old:
-        record["fingerprint"] = fingerprint(decode(record["recipe"], f"{path}: recipe"))
-    return record
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        raise BiosegError(
+            f"{path}: format {shown(number)}; this version reads 1 to {FORMAT}: install the one that wrote it"
+        )
+    record = migrated(record)
+    if missing := [field for field in ("name", "fingerprint") if field not in record]:
+        raise BiosegError(f"{path}: no field {missing[0]!r}; give a folder that `bioseg train` wrote")
+    for field, hint in FIELDS.items():
+        if field in record and (fault := mismatch(record[field], hint)):
+            raise BiosegError(f"{path}: {field}: {shown(record[field])}; {fault}")
+    return record | ({"migrated": True} if number < FORMAT else {})
 
 
-def read_recipe(folder: Path, *, code: tuple[str, ...] = ()) -> Recipe:
-    """The recipe of a run.
+def decode_recipe(record: dict[str, Any], folder: Path, resolve: Resolve = nobody) -> Recipe:
+    """The recipe in the record of a run folder.
 
     Raises:
-        BiosegError: As :func:`read_record`, or the recipe names what is not allowed or not there.
+        BiosegError: The recipe names what is not allowed or not there, or a value of it is invalid.
     """
-    recipe = decode(read_record(folder)["recipe"], f"{folder / RECORD}: recipe", code=code)
+    where = f"{folder / RECORD}: recipe"
+    recipe = decode(record["recipe"], where, resolve)
     if not isinstance(recipe, SegmentationRecipe | TranslationRecipe):
-        raise BiosegError(f"{folder / RECORD}: recipe is a {type(recipe).__name__}; expected a recipe")
+        raise BiosegError(f"{where}: is a {type(recipe).__name__}; expected a recipe")
     return recipe
 
 
-def read_spec(path: Path, kind: type[Any]) -> Any:
-    """A frozen specification from a file of its own, such as ``postprocess.json``, brought to today's format.
+def read_spec(folder: Path, name: str, kind: type[Any]) -> Any:
+    """A frozen specification from a file of its own, brought to today's format; None where there is no such file.
+
+    Args:
+        folder: Run folder.
+        name: :data:`POSTPROCESS` or :data:`QUALITY`; older runs have the file under another name.
+        kind: What it is.
 
     Raises:
         BiosegError: The file is damaged, or holds something else.
     """
+    path = next((folder / one for one in (name, OLD_FILES[name]) if (folder / one).exists()), None)
+    if path is None:
+        return None
     spec = decode(migrated_value(files.read_json(path, "train again")), str(path))
     if not isinstance(spec, kind):
         raise BiosegError(f"{path}: holds a {type(spec).__name__}, not a {kind.__name__}; train again")
     return spec
 
 
+def journal_rows(rows: Any, where: str) -> list[dict[str, Any]]:
+    """Rows of a journal under today's names: a number or a switch under each name, epochs counted from 1.
+
+    Raises:
+        BiosegError: They are something else; ``where`` says which file.
+    """
+    if not isinstance(rows, list):
+        raise BiosegError(f"{where}: holds {shown(rows)}, not a list of epochs; restore it from a copy")
+    for number, row in enumerate(rows, 1):
+        place = f"{where}: epoch {number}"
+        if not isinstance(row, dict) or row.get("epoch") != number or type(row.get("best")) is not bool:
+            raise BiosegError(f"{place}: {shown(row)}; expected an object with epoch {number} and best true or false")
+        for name, value in row.items():
+            if not isinstance(value, int | float) or (abs(value) > sys.float_info.max and value != math.inf):
+                raise BiosegError(f"{place}: {name}: {shown(value)}; give a number")
+        if row.keys() != rows[0].keys():
+            raise BiosegError(f"{place}: has {', '.join(row)}, unlike epoch 1; restore the file from a copy")
+    return [migrated_row(row) for row in rows]
+
+
 def _name(thing: Any) -> str:
-    return f"{thing.__module__}:{thing.__qualname__}"
+    name = f"{thing.__module__}:{getattr(thing, '__qualname__', '')}"
+    if not name.rpartition(":")[2].isidentifier():
+        raise BiosegError(f"{name}: a record cannot name it; define it as a function at the top of a module")
+    return name
 
 
 def _constructed(name: Any, values: dict[str, Any]) -> Any:
     kind = _attribute(name, TYPE_MODULES)
     parameters = getattr(kind, "__dataclass_params__", None)
     if not isinstance(kind, type) or parameters is None or not parameters.frozen:
-        raise BiosegError(f"{name!r} is not a specification; the file is foreign or was changed")
+        raise BiosegError(f"{shown(name)} is not a specification; the file is foreign or was changed")
     known = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(values) - set(known)):
         raise BiosegError(f"{kind.__name__} has no {', '.join(unknown)}; install the version that wrote it")
@@ -162,23 +233,27 @@ def _constructed(name: Any, values: dict[str, Any]) -> Any:
     return kind(**values)
 
 
-def _function(name: Any, code: tuple[str, ...]) -> Callable[..., Any]:
-    function = _attribute(name, CALL_MODULES + code)
-    if not callable(function):
-        raise BiosegError(f"{name!r} is not a function; the file is foreign or was changed")
-    result: Callable[..., Any] = function
-    return result
+def _function(name: Any, resolve: Resolve) -> Callable[..., Any]:
+    own = resolve(name) if isinstance(name, str) else None
+    if own is not None:
+        return own
+    function: Callable[..., Any] = _attribute(name, CALL_MODULES)
+    if not inspect.isfunction(function):
+        raise BiosegError(f"{shown(name)} is not a function; the file is foreign or was changed")
+    return function
 
 
 def _attribute(name: Any, modules: tuple[str, ...]) -> Any:
     """The public attribute ``module:name`` if the module is listed and itself defines it."""
     module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not any(module == one or module.startswith(f"{one}.") for one in modules) or attribute.startswith("_"):
-        raise BiosegError(f"names {name!r}, which a record may not; the file is foreign or was changed")
+        raise BiosegError(f"names {shown(name)}, which a record may not; the file is foreign or was changed")
     try:
         thing = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
-        raise BiosegError(f"names {name!r}, which this version does not have; install the one that wrote it") from None
+    except (ImportError, AttributeError, ValueError):
+        raise BiosegError(
+            f"names {shown(name)}, which this version does not have; install the one that wrote it"
+        ) from None
     if getattr(thing, "__module__", None) != module:
-        raise BiosegError(f"names {name!r}, which is not defined there; the file is foreign or was changed")
+        raise BiosegError(f"names {shown(name)}, which is not defined there; the file is foreign or was changed")
     return thing

@@ -1,10 +1,11 @@
 """``--set path=value``: a recipe with one value replaced."""
 
 import dataclasses
-import importlib
-import json
+import sys
 from typing import Any, TypeVar
 
+from bioseg import files
+from bioseg.migration import new_name
 from bioseg.record import decode
 from bioseg.specs import Call
 from bioseg.types import BiosegError
@@ -28,29 +29,26 @@ def override(recipe: R, setting: str) -> R:
     if not equals:
         raise BiosegError(f"--set {setting}: no '='; write it as path=value, for example training.batch_size=8")
     try:
-        value = decode(json.loads(text), "--set")
-    except (json.JSONDecodeError, RecursionError):
+        value = decode(files.parse_json(text, finite=False), "--set")
+    except ValueError:
         value = text
     try:
         changed: R = _replaced(recipe, path.strip().split("."), value)
     except BiosegError as fault:
-        raise BiosegError(f"--set {setting}: {fault}") from None
+        raise BiosegError(f"--set {setting[:200]}: {fault}") from None
     return changed
 
 
 def _replaced(whole: Any, path: list[str], value: Any) -> Any:
     name, deeper = path[0], path[1:]
     if isinstance(whole, Call):
-        parts = dict(whole.arguments)
-        new = _replaced(parts[name], deeper, value) if deeper and name in parts else _converted(parts.get(name), value)
-        if deeper and name not in parts:
-            raise BiosegError(f"{whole.name} has no argument '{name}' set; there are: {', '.join(parts) or 'none'}")
-        return Call(whole.function, tuple({**parts, name: new}.items()))
+        return _with_argument(whole, name, deeper, value)
     if not dataclasses.is_dataclass(whole) or isinstance(whole, type):
         raise BiosegError(f"{whole!r} has no parts; leave out '.{'.'.join(path)}'")
     fields = {field.name: field for field in dataclasses.fields(whole)}
     if name not in fields:
-        raise BiosegError(f"there is no '{name}' here; there are: {', '.join(sorted(fields))}")
+        hint = _renamed(type(whole).__name__, name) or f"there are: {', '.join(sorted(fields))}"
+        raise BiosegError(f"there is no '{name}' here; {hint}")
     old = getattr(whole, name)
     if deeper:
         new = _replaced(old, deeper, value)
@@ -61,17 +59,31 @@ def _replaced(whole: Any, path: list[str], value: Any) -> Any:
     return dataclasses.replace(whole, **{name: new})
 
 
+def _with_argument(whole: Call[Any], name: str, deeper: list[str], value: Any) -> Call[Any]:
+    parts = dict(whole.arguments)
+    if hint := _renamed(whole.name, name):
+        raise BiosegError(f"{whole.name} has no argument '{name}'; {hint}")
+    if deeper and name not in parts:
+        raise BiosegError(f"{whole.name} has no argument '{name}' set; there are: {', '.join(parts) or 'none'}")
+    new = _replaced(parts[name], deeper, value) if deeper else _converted(parts.get(name), value)
+    return Call(whole.function, tuple({**parts, name: new}.items()))
+
+
+def _renamed(kind: str, name: str) -> str:
+    return f"it is called {new} now" if (new := new_name(kind, name)) else ""
+
+
 def _converted(old: Any, value: Any) -> Any:
     """``value`` as what replaces ``old``: a function by its name, a part's default for null, a float for a float."""
     if isinstance(old, Call) and isinstance(value, str):
-        module = importlib.import_module(old.function.__module__)
+        module = sys.modules[old.function.__module__]
         names = sorted(name for name, thing in vars(module).items() if _belongs(thing, module.__name__))
         if value not in names:
             raise BiosegError(f"there is no function '{value}'; there are: {', '.join(names)}")
         return Call(getattr(module, value))
     if value is None and dataclasses.is_dataclass(old) and not isinstance(old, type):
         return type(old)()
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     return value
 

@@ -3,9 +3,10 @@
 import dataclasses
 import inspect
 import math
+import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from bioseg.types import BiosegError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,29 @@ Fraction = Annotated[float, Range(0, 1)]
 """A share or a probability in [0, 1]."""
 Positive = Annotated[float, Range(0, above=True)]
 NonNegative = Annotated[float, Range(0)]
+Whole = Annotated[int, Range(0)]
+"""0, 1, 2 …"""
+Width = Annotated[int, Range(1, 2048)]
+"""Channels of a layer of a network."""
+Seed = Annotated[int, Range(0, 2**31 - 1)]
+"""Of anything drawn at random."""
 
 
 @dataclass(frozen=True)
-class Call(Generic[T]):
+class Takes:
+    """What a function is called with, for ``Annotated[Call[Split], Takes(1)]``.
+
+    Attributes:
+        values: Positional arguments.
+        names: Keyword arguments, besides those of the :class:`Call`.
+    """
+
+    values: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call(Generic[T_co]):
     """A function with its keyword arguments: a value that can be compared, written as JSON and run.
 
     Attributes:
@@ -55,7 +76,7 @@ class Call(Generic[T]):
         arguments: (name, value) pairs in order; the rest is given when it is called.
     """
 
-    function: Callable[..., T]
+    function: Callable[..., T_co]
     arguments: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -68,18 +89,21 @@ class Call(Generic[T]):
         open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         for name, value in self.arguments:
             if name not in parameters and not open_ended:
-                known = ", ".join(key for key, one in parameters.items() if one.kind is inspect.Parameter.KEYWORD_ONLY)
-                known = known or ", ".join(parameters) or "none"
-                raise BiosegError(f"{self.name}: takes no argument {name!r}; it has: {known}")
+                known = [
+                    key
+                    for key, one in parameters.items()
+                    if one.kind is one.KEYWORD_ONLY or one.default is not one.empty
+                ]
+                raise BiosegError(f"{self.name}: takes no argument {name!r}; it has: {', '.join(known) or 'none'}")
             if fault := mismatch(value, hints.get(name, Any)):
-                raise BiosegError(f"{self.name}.{name}: {_shown(value)}; {fault}")
+                raise BiosegError(f"{self.name}.{name}: {shown(value)}; {fault}")
 
     @property
     def name(self) -> str:
         """The function's own name."""
         return getattr(self.function, "__name__", repr(self.function))
 
-    def __call__(self, *values: Any, **more: Any) -> T:
+    def __call__(self, *values: Any, **more: Any) -> T_co:
         """Run the function on ``values`` with the stored arguments; ``more`` wins over them."""
         return self.function(*values, **{**dict(self.arguments), **more})
 
@@ -103,17 +127,14 @@ def check(spec: object, name: str) -> None:
     for field in dataclasses.fields(spec):  # type: ignore[arg-type]
         value = getattr(spec, field.name)
         if fault := mismatch(value, hints[field.name]):
-            raise BiosegError(f"{name}.{field.name}: {_shown(value)}; {fault}".lstrip("."))
+            raise BiosegError(f"{name}.{field.name}: {shown(value)}; {fault}".lstrip("."))
 
 
 def mismatch(value: Any, hint: Any) -> str:
     """What to give instead of ``value`` where ``hint``, a type annotation, is wanted; empty where it fits."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        bounds = next((one for one in inner[1:] if isinstance(one, Range)), None)
-        if (fault := mismatch(value, inner[0])) or bounds is None:
-            return f"{fault}, {bounds}" if fault and bounds else fault
-        return "" if value in bounds else f"give {bounds}"
+        return mismatch(value, inner[0]) + _bounds(value, inner[0], inner[1:])
     if origin in (typing.Union, types.UnionType):
         faults = [mismatch(value, one) for one in inner]
         return "" if "" in faults else " or ".join(faults[:1] + [fault.removeprefix("give ") for fault in faults[1:]])
@@ -122,7 +143,33 @@ def mismatch(value: Any, hint: Any) -> str:
         return "" if fits else f"choose {', '.join(map(str, inner))}"
     if origin is tuple:
         return _tuple_mismatch(value, inner)
+    if origin in (list, Sequence):
+        fits = isinstance(value, list if origin is list else list | tuple)
+        return next(filter(None, (mismatch(one, inner[0]) for one in value)), "") if fits else "give a list"
+    if origin is dict:
+        parts = (
+            [pair for item in value.items() for pair in zip(item, inner, strict=True)] if type(value) is dict else []
+        )
+        return next(filter(None, (mismatch(*pair) for pair in parts)), "" if type(value) is dict else "give an object")
+    if origin is Call:
+        return _result_mismatch(value.function, inner[0]) if isinstance(value, Call) else "give a function"
+    if origin is Callable:
+        faulty = not callable(value) or _call_mismatch(value, len(inner[0])) or _result_mismatch(value, inner[1])
+        return ("give a function" if faulty is True else faulty) or ""
     return _plain_mismatch(value, origin or hint)
+
+
+def _bounds(value: Any, hint: Any, bounds: tuple[Any, ...]) -> str:
+    """What the :class:`Range` or the :class:`Takes` of an annotation adds to the mismatch of its type."""
+    fits = not mismatch(value, hint)
+    for bound in bounds:
+        if isinstance(bound, Range) and not (fits and value in bound):
+            return f"give {bound}" if fits else f", {bound}"
+        if isinstance(bound, Takes) and fits and value is not None:
+            names = {*bound.names, *dict(value.arguments)}
+            if fault := _call_mismatch(value.function, bound.values, tuple(names)):
+                return fault
+    return ""
 
 
 def _tuple_mismatch(value: Any, inner: tuple[Any, ...]) -> str:
@@ -132,13 +179,32 @@ def _tuple_mismatch(value: Any, inner: tuple[Any, ...]) -> str:
     return next((fault for one, hint in zip(value, wanted, strict=True) if (fault := mismatch(one, hint))), "")
 
 
+def _call_mismatch(function: Callable[..., Any], values: int, names: tuple[str, ...] = ()) -> str:
+    """Whether a function can be called with so many values and with the arguments of these names."""
+    try:
+        inspect.signature(function).bind(*[None] * values, **dict.fromkeys(names))
+    except TypeError as fault:
+        return f"called with {values} values: {fault}"
+    except ValueError:  # written in C, without a signature
+        return ""
+    return ""
+
+
+def _result_mismatch(function: Callable[..., Any], wanted: Any) -> str:
+    """Whether a function's annotation says that it returns something else than what is wanted."""
+    found = function if isinstance(function, type) else _signature(function)[1].get("return", Any)
+    if found is Any or wanted is Any or isinstance(wanted, TypeVar) or found == wanted:
+        return ""
+    if isinstance(found, type) and isinstance(wanted, type) and issubclass(found, wanted):
+        return ""
+    return f"give a function that returns {getattr(wanted, '__name__', wanted)}"
+
+
 def _plain_mismatch(value: Any, wanted: Any) -> str:
-    if wanted is Callable:
-        return "" if callable(value) else "give a function"
-    if not isinstance(wanted, type):  # Any, a type variable: everything fits
+    if wanted is Any or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False):  # everything fits
         return ""
     if wanted is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         return "" if fits else "give a number"
     if wanted is int:
         return "" if isinstance(value, int) and not isinstance(value, bool) else "give a whole number"
@@ -148,14 +214,25 @@ def _plain_mismatch(value: Any, wanted: Any) -> str:
     return "" if isinstance(value, wanted) else f"give {words.get(wanted, f'a {wanted.__name__}')}"
 
 
-def _shown(value: Any) -> str:
-    text = "null" if value is None else repr(value)
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python or, for null, JSON writes it, cut after 80 characters."""
+    text = "null" if value is None else value.name if isinstance(value, Call) else _text(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _text(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 @cache
 def _signature(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
-    parameters = dict(inspect.signature(function).parameters)
+    try:
+        parameters = dict(inspect.signature(function).parameters)
+    except ValueError:  # written in C
+        parameters = {"arguments": inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)}
     own = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
     try:
         return parameters, typing.get_type_hints(own, include_extras=True)

@@ -50,7 +50,7 @@ class TestEach:
 
     def test_its_card_says_what_a_user_must_know(self, name: str) -> None:
         card = (pretrained.find(name) / "card.md").read_text()
-        for word in ("not a medical device", "Learned from", "Split", "95 % interval", "Limits", "Training"):
+        for word in ("not a medical device", "Trained on", "Split", "95 % interval", "Limits", "Training"):
             assert word in card, word
         assert "terms" in card or "CC0" in card
 

@@ -43,6 +43,10 @@ Adapt = Annotated[
     bool,
     typer.Option("--adapt", help="Re-estimate batch-norm statistics from these images first (domain adaptation)."),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Run code that is not bioseg's: a recipe of your own, or a run made with one."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 
@@ -72,7 +76,9 @@ def recipes(as_json: Json = False) -> None:
     )
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py.")
+    ],
     data: Data,
     out: Out,
     target: Annotated[
@@ -86,9 +92,10 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
     device: Device = "auto",
+    allow_code: AllowCode = False,
 ) -> None:
     """Train a recipe on a folder, evaluate it and write a report; or a translation model on two folders."""
-    from bioseg import recipes as known
+    from bioseg import user_code
     from bioseg.datasets.splits import from_csv
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
@@ -96,7 +103,7 @@ def train(
     from bioseg.specs import call
 
     asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
-    how, command = known.get(recipe), " ".join(["bioseg", *sys.argv[1:]])
+    how, command = user_code.get_recipe(recipe, allow=allow_code), " ".join(["bioseg", *sys.argv[1:]])
     if isinstance(how, TranslationRecipe):
         if target is None or folds or split:
             raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
@@ -105,7 +112,7 @@ def train(
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command)
+    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
     with _screen() as screen:
         result = work(job, _callbacks(screen))
     screen.scores(result.summary, "validation images")
@@ -131,6 +138,7 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
     device: Device = "auto",
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Score a model on images with masks: scores.csv, summary.json, figures, report.html."""
@@ -138,7 +146,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with _screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device)
+        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code)
         summary, problems = work(job, _callbacks(screen))
     if as_json:
         _print_json(summary)
@@ -162,6 +170,7 @@ def predict(
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
+    allow_code: AllowCode = False,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv."""
     from dataclasses import replace
@@ -172,7 +181,7 @@ def predict(
     from bioseg.pipelines.predict import predict as work
 
     cases = find_images(paths)
-    predictor = open_predictor(model, device)
+    predictor = open_predictor(model, device, allow_code=allow_code)
     if translator:
         predictor = replace(predictor, transform=open_translator(translator, device).translate)
     with _screen() as screen:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import KFold, train_test_split
 
+from bioseg.specs import Fraction, Seed, Whole
 from bioseg.types import BiosegError, Case
 
 PARTS = ("train", "validation", "test")
@@ -23,7 +24,9 @@ class Split:
     test: tuple[Case, ...] = ()
 
 
-def ordered(cases: Sequence[Case], *, parts: tuple[float, float, float], whole_patients: bool = False) -> Split:
+def ordered(
+    cases: Sequence[Case], *, parts: tuple[Fraction, Fraction, Fraction], whole_patients: bool = False
+) -> Split:
     """The sorted cases cut by shares: 60/20/20 of 267 are 160, 53 and 54.
 
     With ``whole_patients`` a cut that would part a patient's cases moves behind the last of them.
@@ -35,7 +38,7 @@ def ordered(cases: Sequence[Case], *, parts: tuple[float, float, float], whole_p
     return Split(ranked[:first], ranked[first:second], ranked[second:])
 
 
-def ordered_tail(cases: Sequence[Case], *, validation: float, test: int = 0) -> Split:
+def ordered_tail(cases: Sequence[Case], *, validation: Fraction, test: Whole = 0) -> Split:
     """The last ``test`` of the sorted cases test, the last share of the others validates: 2 and .1 of 670 are 601/67/2."""
     ranked = _sorted(cases)
     rest, last = ranked[: len(ranked) - test], ranked[len(ranked) - test :]
@@ -43,13 +46,13 @@ def ordered_tail(cases: Sequence[Case], *, validation: float, test: int = 0) -> 
     return Split(rest[:cut], rest[cut:], last)
 
 
-def by_source(cases: Sequence[Case], *, test: str, validation: float) -> Split:
+def by_source(cases: Sequence[Case], *, test: str, validation: Fraction) -> Split:
     """The cases of the source ``test`` test; the last share of the others, sorted, validates: .2 of 60 are 48 and 12."""
     rest = ordered_tail([case for case in cases if case.source != test], validation=validation)
     return Split(rest.train, rest.validation, _sorted([case for case in cases if case.source == test]))
 
 
-def random(cases: Sequence[Case], *, test: float, seed: int, validation: float = 0.0) -> Split:
+def random(cases: Sequence[Case], *, test: Fraction, seed: Seed, validation: Fraction = 0.0) -> Split:
     """scikit-learn's ``train_test_split`` of the sorted cases, as the chest X-ray study did: seed 999, .2 of 138 are 110/28.
 
     The share ``validation`` is drawn from what remains, with the same seed.
@@ -61,7 +64,7 @@ def random(cases: Sequence[Case], *, test: float, seed: int, validation: float =
     return Split(tuple(train), tuple(chosen), tuple(held))
 
 
-def each_source(cases: Sequence[Case], *, test: float, seed: int, validation: float = 0.0) -> Split:
+def each_source(cases: Sequence[Case], *, test: Fraction, seed: Seed, validation: Fraction = 0.0) -> Split:
     """:func:`random` of every source by itself, put together: what tests a source's own model tests the common one."""
     parts = [
         random([case for case in cases if case.source == source], test=test, seed=seed, validation=validation)
@@ -71,14 +74,14 @@ def each_source(cases: Sequence[Case], *, test: float, seed: int, validation: fl
     return Split(train, chosen, held)
 
 
-def k_fold(cases: Sequence[Case], *, folds: int, seed: int | None = None) -> list[Split]:
+def k_fold(cases: Sequence[Case], *, folds: int, seed: Seed | None = None) -> list[Split]:
     """scikit-learn's ``KFold`` over the cases in their order, shuffled if there is a seed."""
     _enough(len(cases), folds, "cases")
     halves = KFold(folds, shuffle=seed is not None, random_state=seed).split(np.arange(len(cases)))
     return [Split(tuple(cases[i] for i in train), tuple(cases[i] for i in held)) for train, held in halves]
 
 
-def grouped_k_fold(cases: Sequence[Case], *, folds: int, seed: int = 0) -> list[Split]:
+def grouped_k_fold(cases: Sequence[Case], *, folds: int, seed: Seed = 0) -> list[Split]:
     """Folds of about equal size in which no patient is in two; the order of patients is shuffled.
 
     Raises:
@@ -97,7 +100,7 @@ def grouped_k_fold(cases: Sequence[Case], *, folds: int, seed: int = 0) -> list[
     ]
 
 
-def by_patient(cases: Sequence[Case], *, validation: float = 0.2, test: float = 0.0, seed: int = 0) -> Split:
+def by_patient(cases: Sequence[Case], *, validation: Fraction = 0.2, test: Fraction = 0.0, seed: Seed = 0) -> Split:
     """Random patients until each part has its share of the cases; every part asked for gets at least one.
 
     Raises:

@@ -1,7 +1,5 @@
 """The table of all cases' scores, and what it says together: means, spread, intervals, paired differences."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,8 @@ from bioseg.types import BiosegError, Mask
 DRAWS = 2000
 LOWER_IS_BETTER = frozenset({"hd95_mm", "hd95_px"})
 KEYS = ("case", "patient", "source")
+LARGEST = 1e9
+"""No score, distance or time is larger."""
 
 
 @dataclass(frozen=True)
@@ -36,39 +36,50 @@ def score_case(predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] 
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """A line a case; an undefined score is empty."""
+    """A line per case; an undefined score is empty."""
     rows = list(rows)
     names = _names(rows)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow((*KEYS, *names))
+    lines = []
     for row in rows:
         values = (row.scores.get(name, float("nan")) for name in names)
-        writer.writerow((row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in values)))
-    files.write(path, table.getvalue())
+        lines.append((row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in values)))
+    files.write_csv(path, (*KEYS, *names), lines)
 
 
 def read_csv(path: Path) -> list[Row]:
-    """The rows that :func:`write_csv` wrote.
+    """The rows that :func:`write_csv` wrote, at least one.
 
     Raises:
-        BiosegError: The file is missing or is another kind of table.
+        BiosegError: The file is missing, is another kind of table, or a score in it is not a number.
     """
+    lines = files.read_csv(path)
+    remedy = "give a folder that train or evaluate wrote"
+    if not lines:
+        raise BiosegError(f"{path}: a table without cases; {remedy}")
+    columns = [*lines[0]]
+    if missing := [key for key in KEYS if key not in columns]:
+        raise BiosegError(f"{path}: no column {missing[0]!r}, so not a table of scores; {remedy}")
+    if "quality" in columns and "flagged" not in columns:
+        raise BiosegError(f"{path}: has a column quality and none called flagged; {remedy}")
+    rows, known = [], set[str]()
+    for number, line in enumerate(lines, 2):
+        scores = {name: _score(line[name], f"{path}: line {number}: {name}") for name in columns if name not in KEYS}
+        if line["case"] in known:
+            raise BiosegError(f"{path}: line {number}: case {line['case']!r} stands there twice; {remedy}")
+        known.add(line["case"])
+        rows.append(Row(line["case"], line["patient"], line["source"], scores))
+    return rows
+
+
+def _score(text: str, where: str) -> float:
+    """The number of a cell; NaN where it is empty."""
     try:
-        lines = list(csv.DictReader(path.read_text().splitlines()))
-        return [
-            Row(
-                line.pop("case"),
-                line.pop("patient"),
-                line.pop("source"),
-                {name: float(value) if value else float("nan") for name, value in line.items()},
-            )
-            for line in lines
-        ]
-    except (OSError, KeyError, ValueError, TypeError) as fault:
-        raise BiosegError(
-            f"{path}: not a table of scores ({fault}); give a folder that train or evaluate wrote"
-        ) from None
+        value = float(text or "nan")
+    except ValueError:
+        value = LARGEST + 1
+    if (text and value != value) or abs(value) > LARGEST:
+        raise BiosegError(f"{where}: {text[:40]!r} is not a score; evaluate the model again")
+    return value
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from PIL import Image
 from skimage import exposure
 
 from bioseg.images.formats import RawImage
-from bioseg.specs import Call, Fraction, Range, call, check
+from bioseg.specs import Call, Fraction, Positive, Range, Takes, call, check
 from bioseg.types import Array, BiosegError, ImageArray, Mask, Probability
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Fit = Literal["stretch", "letterbox", "patches"]
 Target = Literal["foreground", "marker", "presence"]
 Merge = Literal["before", "after"]
+Percent = Annotated[float, Range(0, 100)]
+Step = Annotated[Call[ImageArray], Takes(1)]
 Side = Annotated[int, Range(1, 16_384)]
 
 
@@ -29,7 +31,7 @@ def min_max(values: ImageArray) -> ImageArray:
     return fixed_window(values, low=float(values.min()), high=float(values.max()))
 
 
-def percentile_window(values: ImageArray, *, low: float = 5.0, high: float = 95.0) -> ImageArray:
+def percentile_window(values: ImageArray, *, low: Percent = 5.0, high: Percent = 95.0) -> ImageArray:
     """The image's own percentiles become 0 and 1, what lies outside is clipped.
 
     Where they coincide, as in a black image with a few bright spots, it is :func:`min_max`; a flat image becomes 0.
@@ -60,7 +62,7 @@ def chest_upright(values: ImageArray) -> ImageArray:
     return values if part(0.45, 0.55) >= (part(0.2, 0.38) + part(0.62, 0.8)) / 2 else invert(values, white=1.0)
 
 
-def clahe(values: ImageArray, *, clip_limit: float = 3.0, tiles: int = 8) -> ImageArray:
+def clahe(values: ImageArray, *, clip_limit: Positive = 3.0, tiles: Annotated[int, Range(1, 64)] = 8) -> ImageArray:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994).
 
     Args:
@@ -101,7 +103,7 @@ class Preparation:
 
     size_px: tuple[Side, Side]
     channels: Literal[1, 3] = 1
-    intensity: tuple[Call[ImageArray], ...] = (call(min_max),)
+    intensity: tuple[Step, ...] = (call(min_max),)
     crop_px: tuple[Side, Side] | None = None
     fit: Fit = "stretch"
     interpolation: Interpolation = "bilinear"

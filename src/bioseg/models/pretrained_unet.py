@@ -5,7 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioseg.models.blocks import fit_to_multiple
-from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
+from bioseg.models.efficientnet import SPECS, EfficientNet, Encoder, load_imagenet
+from bioseg.specs import Fraction, Width
+from bioseg.types import BiosegError
 
 ENCODER_LEVELS = 5
 """So often the encoder halves the image."""
@@ -57,8 +59,8 @@ class PretrainedUNet(nn.Module):
 
 
 def pretrained_unet(
-    encoder: str = "lite0", widths: tuple[int, ...] = (128, 64, 48, 32, 16), imagenet: bool = True, outputs: int = 1,
-    presence: bool = False, momentum: float = 0.01,
+    encoder: Encoder = "lite0", widths: tuple[Width, ...] = (128, 64, 48, 32, 16), imagenet: bool = True,
+    outputs: Width = 1, presence: bool = False, momentum: Fraction = 0.01,
 ) -> PretrainedUNet:  # fmt: skip
     """Build one.
 
@@ -73,8 +75,10 @@ def pretrained_unet(
         presence: Add a last plane, the same everywhere: one logit of the whole image, from the encoder's mean.
 
     Raises:
-        BiosegError: There is no such encoder, or its weights are not installed.
+        BiosegError: There is no such encoder, its weights are not installed, or there are more than five levels, or none.
     """
+    if not 1 <= len(widths) <= ENCODER_LEVELS:
+        raise BiosegError(f"network.widths: {len(widths)} levels; give 1 to {ENCODER_LEVELS}")
     network = EfficientNet(encoder)
     if imagenet:
         load_imagenet(network)

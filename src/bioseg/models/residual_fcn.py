@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioseg.models.blocks import conv, fit_to_multiple
+from bioseg.specs import Width
 
 
 class Residual(nn.Module):
@@ -40,7 +41,7 @@ class ResidualFcn(nn.Module):
         return logits[..., : images.shape[-2], : images.shape[-1]]
 
 
-def residual_fcn(in_channels: int = 1) -> ResidualFcn:
+def residual_fcn(in_channels: Width = 1) -> ResidualFcn:
     """Pneumonia: 12,718,305 trainable parameters with one channel, 12,727,969 with the batch-norm statistics."""
     return ResidualFcn(in_channels)
 

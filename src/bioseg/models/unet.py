@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioseg.models.blocks import Initialise, conv, fit_to_multiple, he_normal, transposed_conv
+from bioseg.specs import Width
 
 
 @dataclass(frozen=True)
@@ -130,21 +131,21 @@ NUCLEI = UNetSpec(
 )
 
 
-def cxr_unet(in_channels: int = 1) -> UNet:
+def cxr_unet(in_channels: Width = 1) -> UNet:
     """Lungs in chest X-rays: 5,468,897 parameters with one channel."""
     return UNet(CXR, in_channels)
 
 
-def ct_unet(in_channels: int = 1) -> UNet:
+def ct_unet(in_channels: Width = 1) -> UNet:
     """Lungs in CT slices: 902,593 parameters with one channel."""
     return UNet(CT, in_channels)
 
 
-def lv_unet(in_channels: int = 1) -> UNet:
+def lv_unet(in_channels: Width = 1) -> UNet:
     """Left ventricle in cardiac MR: 7,759,521 parameters with one channel."""
     return UNet(LV, in_channels)
 
 
-def nuclei_unet(in_channels: int = 3) -> UNet:
+def nuclei_unet(in_channels: Width = 3) -> UNet:
     """Cell nuclei: 1,941,105 parameters with three channels."""
     return UNet(NUCLEI, in_channels)

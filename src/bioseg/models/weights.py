@@ -8,9 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from bioseg import files
 from bioseg.types import BiosegError
 
-OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."))
+OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."), (r"^(made_\w+)\.pictures$", r"\1.images"))
 """(pattern, replacement) of tensor names that records of format 1 spelled differently."""
 
 
@@ -23,29 +24,51 @@ def load_into(network: nn.Module, path: Path) -> None:
     """Put the weights of a file into a network.
 
     Raises:
+        BiosegError: See :func:`read`.
+    """
+    network.load_state_dict(read(path, network))
+
+
+def read(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """The weights in a file for a network, which may lie on the ``meta`` device.
+
+    Raises:
         BiosegError: The file is missing, damaged or foreign, belongs to another network, or holds a value that is not
             finite.
     """
+    data = files.read_bytes(path, "finish the training with `bioseg train … --resume`")
+    return parse(data, path, network)
+
+
+def parse(data: bytes, path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """As :func:`read`, for the content of the file ``path``."""
     try:
-        tensors = load(path.read_bytes())
-    except FileNotFoundError:
-        raise BiosegError(f"{path}: no weights there; finish the training with `bioseg train … --resume`") from None
-    except (OSError, SafetensorError, ValueError) as fault:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as fault:
         raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
     own = network.state_dict()
     tensors = renamed(tensors, own)
-    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    wrong = sorted(
-        name for name in {*own, *tensors} if name not in tensors or shapes.get(name) != tuple(tensors[name].shape)
-    )
+    wrong = sorted(name for name in {*own, *tensors} if not _alike(own.get(name), tensors.get(name)))
     if wrong:
         raise BiosegError(
             f"{path}: weights of another network ({len(wrong)} tensors differ, first {wrong[0]}); train again"
         )
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        tensors[name] = tensor.to(own[name].dtype)  # before the check: a finite float64 may be an infinite float32
+        if not torch.isfinite(tensors[name]).all():
             raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
-    network.load_state_dict(tensors)
+    return tensors
+
+
+def _alike(own: Tensor | None, found: Tensor | None) -> bool:
+    """Whether one can be put into the other: of the same shape, both real numbers or both whole ones."""
+    return (
+        own is not None
+        and found is not None
+        and own.shape == found.shape
+        and own.is_floating_point() == found.is_floating_point()
+        and own.is_complex() == found.is_complex()
+    )
 
 
 def renamed(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from bioseg import record as records
 from bioseg.datasets import cases as reading
 from bioseg.datasets.samples import Samples, load
 from bioseg.inference.predictor import Predictor
-from bioseg.pipelines.open import fold_folders, open_predictor
+from bioseg.pipelines.open import fold_folders, open_predictor, open_recipe
 from bioseg.pipelines.scoring import evaluate_cases, true_boxes
 from bioseg.postprocess.choose import Example
 from bioseg.postprocess.masks import Postprocess
@@ -57,7 +57,7 @@ class _Fold:
 
 def assemble(
     out: Path, cases: Sequence[Case], *, samples: Samples | None = None, device: str = "auto",
-    callbacks: Callbacks = SILENT,
+    callbacks: Callbacks = SILENT, allow_code: bool = False,
 ) -> TrainResult:  # fmt: skip
     """Make a model of the fitted folds in a run folder: reads what they wrote, and writes all else.
 
@@ -67,19 +67,23 @@ def assemble(
         samples: The training and validation cases where they are prepared already; else they are read here.
         device: Where to compute.
         callbacks: Hears how far it is.
+        allow_code: Run the author's own code if the run was made with some.
 
     Raises:
         BiosegError: A fold is not trained, or no case can be evaluated.
     """
     record, known = records.read_record(out), {case.id: case for case in cases}
-    whole = replace(open_predictor(out, device), recipe=_segmentation_recipe(out), quality=None)
+    whole = open_predictor(out, device, allow_code=allow_code)
+    whole = replace(whole, recipe=_segmentation_recipe(out, allow_code), quality=None)
     folds = []
     for index, folder in enumerate(fold_folders(out, record)):
-        parts = records.read_record(folder)["parts"]
+        parts = records.read_record(folder).get("parts", {})
         own = replace(whole, backends=(whole.backends[index],))
         if folder != out:
-            own = replace(own, recipe=_segmentation_recipe(folder))
-        train, validation = ([known[name] for name in parts[part] if name in known] for part in ("train", "validation"))
+            own = replace(own, recipe=_segmentation_recipe(folder, allow_code))
+        train, validation = (
+            [known[name] for name in parts.get(part, ()) if name in known] for part in ("train", "validation")
+        )
         folds.append(_Fold(folder, own, train, validation))
     problems: list[Problem] = []
     if samples is None:
@@ -99,7 +103,7 @@ def assemble(
         lambda case: owner[case.id].predictor, validation, out, progress=callbacks.counter("evaluating")
     )
     problems += faults
-    test, unread = None, [known[name] for name in record["parts"].get("test", ()) if name in known]
+    test, unread = None, [known[name] for name in record.get("parts", {}).get("test", ()) if name in known]
     if unread:
         test, faults = evaluate_cases(lambda case: whole, unread, out / "test", progress=callbacks.counter("testing"))
         problems += faults
@@ -107,8 +111,8 @@ def assemble(
     return TrainResult(summary, test, write_report([out]), list({one.path: one for one in problems}.values()))
 
 
-def _segmentation_recipe(folder: Path) -> SegmentationRecipe:
-    recipe = records.read_recipe(folder)
+def _segmentation_recipe(folder: Path, allow_code: bool) -> SegmentationRecipe:
+    _, recipe = open_recipe(folder, allow_code=allow_code)
     assert isinstance(recipe, SegmentationRecipe)
     return recipe
 

@@ -30,6 +30,7 @@ class EvaluateJob:
         adapt: Re-estimate batch-norm statistics from these images first, see :func:`bioseg.pipelines.adapt.adapted`.
         unseen_only: Leave out cases that trained or chose the model.
         device: ``auto``, ``cpu``, ``cuda`` …
+        allow_code: Run the author's own code if the model was made with some.
     """
 
     model: Path | str
@@ -39,6 +40,7 @@ class EvaluateJob:
     adapt: bool = False
     unseen_only: bool = False
     device: str = "auto"
+    allow_code: bool = False
 
 
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
@@ -54,7 +56,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
     folder = pretrained.find(job.model)
     refuse_foreign(job.out, job.data, folder)
     refuse_other_run(job.out, evaluated_on=job.data.resolve().name, model=str(job.model))
-    predictor = open_predictor(job.model, job.device)
+    predictor = open_predictor(job.model, job.device, allow_code=job.allow_code)
     if job.translator:
         predictor = replace(predictor, transform=open_translator(job.translator, job.device).translate)
     data = read_dataset(job.data, predictor.recipe.layout)

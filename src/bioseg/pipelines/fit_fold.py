@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bioseg import files
+from bioseg import files, user_code
 from bioseg.datasets.samples import Samples, load
 from bioseg.inference import device as devices
 from bioseg.recipe import SegmentationRecipe
@@ -70,5 +70,6 @@ def fit_fold(job: FoldJob, callbacks: Callbacks = SILENT, *, samples: Samples | 
             name=job.name,
         ) as run,
     ):  # fmt: skip
+        user_code.keep(job.record.get("code", {}), job.folder)
         fit_segmenter(run, job.recipe, samples.select(train), samples.select(validation), callbacks)
     return job.folder

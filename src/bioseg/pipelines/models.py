@@ -1,7 +1,6 @@
-"""Models that come with bioseg: what they are, and how a run becomes one."""
+"""Pretrained models: what they are, and how a run becomes one."""
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,35 @@ from safetensors.torch import load, save
 
 from bioseg import files
 from bioseg.inference import pretrained
-from bioseg.record import POSTPROCESS, QUALITY, read_record
+from bioseg.pipelines.open import WEIGHTS
+from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.model import QualityModel
+from bioseg.record import POSTPROCESS, QUALITY, RECORD, encode, read_record, read_spec
+from bioseg.reports.run_folder import read_summary
 from bioseg.types import BiosegError
 
 LIMIT = 12_000_000
 """Bytes of weights that a pretrained model may have."""
+PRIVATE = ("parts", "images", "command", "git_commit")
+"""Fields of a run's record that a pretrained model leaves out: ids of patients, and paths."""
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """Name, task, scores on its test part, size and limits of every pretrained model."""
+    """Name, task, scores on its test set, size and model card of every pretrained model."""
     rows = []
     for name in pretrained.names():
         folder = pretrained.ROOT / name
-        record, summary = read_record(folder), files.read_json(folder / "summary.json", "install bioseg again")
-        dice = summary["dice"]
+        record, summary = read_record(folder), read_summary(folder / "summary.json")
         rows.append(
             {
                 "name": name,
                 "task": record["recipe"]["task"],
-                "dice": dice["mean"],
-                "ci95": dice["ci95"],
+                "dice": summary["dice"]["mean"],
+                "ci95": summary["dice"]["ci95"],
+                **({"ap": summary["ap"]["mean"]} if "ap" in summary else {}),
                 "evaluated_on": f"{summary['cases']} images of {summary['patients']} patients, {record['data']}",
-                "megabytes": round((folder / "best.safetensors").stat().st_size / 1e6, 1),
-                "card": str(folder / "card.md"),
+                "megabytes": round((folder / WEIGHTS).stat().st_size / 1e6, 1),
+                "card": str((folder / "card.md").resolve()),
             }
         )
     return rows
@@ -58,7 +63,11 @@ def package(run: Path, name: str, card: str, *, root: Path = pretrained.ROOT) ->
         raise BiosegError(
             f"{run}: has {record['folds']} folds; a pretrained model is one network, train without --folds"
         )
-    tensors = load((run / "best.safetensors").read_bytes())
+    if record.get("code"):
+        raise BiosegError(
+            f"{run}: names code that is not bioseg's ({', '.join(record['code'])}); a pretrained model may not"
+        )
+    tensors = load(files.read_bytes(run / WEIGHTS, "finish the training with `bioseg train … --resume`"))
     half = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
     if not all(torch.isfinite(value).all() for value in half.values()):
         raise BiosegError(f"{run}: a weight is too large for half precision; train with weight decay")
@@ -67,14 +76,20 @@ def package(run: Path, name: str, card: str, *, root: Path = pretrained.ROOT) ->
         raise BiosegError(f"{run}: {len(data) / 1e6:.1f} MB of weights; at most {LIMIT / 1e6:.0f} are pretrained")
     folder = root / name
     evaluated = run / "test" if (run / "test" / "summary.json").exists() else run
-    record = {key: value for key, value in record.items() if key not in ("parts", "command", "git_commit")}
-    files.write_json(
-        folder / "record.json", {**record, "name": name, "weights_sha256": hashlib.sha256(data).hexdigest()}
-    )
-    files.write(folder / "best.safetensors", data)
+    known = {key: value for key, value in record.items() if key not in PRIVATE}
+    digest = hashlib.sha256(data).hexdigest()
+    hashes = image_hashes(record)
+    files.write_json(folder / RECORD, {**known, "name": name, "weights_sha256": digest, "image_hashes": hashes})
+    files.write(folder / WEIGHTS, data)
     files.write(folder / "summary.json", (evaluated / "summary.json").read_bytes())
     files.write(folder / "card.md", card)
-    for extra in (POSTPROCESS, QUALITY):
-        if (run / extra).exists():
-            shutil.copy(run / extra, folder / extra)
+    for extra, kind in ((POSTPROCESS, Postprocess), (QUALITY, QualityModel)):
+        if spec := read_spec(run, extra, kind):
+            files.write_json(folder / extra, encode(spec))
     return folder
+
+
+def image_hashes(record: dict[str, Any]) -> dict[str, str]:
+    """Content hash of every training and validation image of a run → its part, for :func:`bioseg.pipelines.evaluate.seen_cases`."""
+    images, parts = record.get("images", {}), record.get("parts", {})
+    return {images[name]: part for part in ("validation", "train") for name in parts.get(part, ()) if name in images}

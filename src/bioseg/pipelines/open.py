@@ -1,12 +1,15 @@
 """From a folder, or the name of a pretrained model, to something that predicts."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bioseg import record as records
+from bioseg import user_code
 from bioseg.inference import device as devices
 from bioseg.inference import pretrained
 from bioseg.inference.backends.torch import torch_backend
@@ -16,38 +19,43 @@ from bioseg.models import weights
 from bioseg.models.cyclegan import Pair
 from bioseg.postprocess.masks import Postprocess
 from bioseg.quality.model import QualityModel
-from bioseg.recipe import SegmentationRecipe, TranslationRecipe
+from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
+from bioseg.specs import Call, call
 from bioseg.types import BiosegError
 
 WEIGHTS = "best.safetensors"
+BLANK = {"imagenet": False, "weights": None}
+"""Arguments of our own networks that say which weights they start from, and their values for none."""
 
 
-def open_predictor(model: Path | str, device: str = "auto", *, code: tuple[str, ...] = ()) -> Predictor:
+def open_predictor(model: Path | str, device: str = "auto", *, allow_code: bool = False) -> Predictor:
     """Open a run folder, or a pretrained model by its name; a run with folds becomes an ensemble of all of them.
 
     Args:
         model: See :func:`bioseg.inference.pretrained.find`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
-        code: Modules of the user's that the record may name.
+        allow_code: Run the author's own code if the run was made with some, see :mod:`bioseg.user_code`.
 
     Raises:
         BiosegError: It is neither, no epoch of it was finished, or its weights do not fit its record.
     """
     folder = pretrained.find(model)
-    record, recipe = records.read_record(folder), records.read_recipe(folder, code=code)
+    record, recipe = open_recipe(folder, allow_code=allow_code)
     if not isinstance(recipe, SegmentationRecipe):
         raise BiosegError(
             f"{model}: is a translation model, not for segmentation; use it with `bioseg translate` or --translate"
         )
-    recipe = replace(recipe, postprocess=_spec(folder, records.POSTPROCESS, Postprocess) or recipe.postprocess)
+    recipe = replace(
+        recipe, postprocess=records.read_spec(folder, records.POSTPROCESS, Postprocess) or recipe.postprocess
+    )
     if "weights_sha256" in record:
         pretrained.check(folder / WEIGHTS, record["weights_sha256"])
     where = devices.choose(device)
-    networks = [rebuild(recipe, place / WEIGHTS) for place in fold_folders(folder, record)]
+    networks = [rebuild(recipe.network, place / WEIGHTS) for place in fold_folders(folder, record)]
     return Predictor(
         recipe,
         tuple(torch_backend(network, where) for network in networks),
-        _spec(folder, records.QUALITY, QualityModel),
+        records.read_spec(folder, records.QUALITY, QualityModel),
     )
 
 
@@ -58,12 +66,23 @@ def open_translator(model: Path | str, device: str = "auto") -> Translator:
         BiosegError: It is none or a segmentation model's, no epoch of it was finished, or its weights do not fit.
     """
     folder = pretrained.find(model)
-    recipe = records.read_recipe(folder)
+    _, recipe = open_recipe(folder)
     if not isinstance(recipe, TranslationRecipe):
         raise BiosegError(f"{model}: is no translation model; give a folder that `bioseg train cxr-cyclegan-…` wrote")
-    pair = Pair(recipe.generator(), recipe.generator())
-    weights.load_into(pair, folder / WEIGHTS)
+    generator = recipe.generator
+    pair = rebuild(call(lambda: Pair(generator(), generator())), folder / WEIGHTS)
+    assert isinstance(pair, Pair)
     return Translator(pair, recipe, devices.choose(device))
+
+
+def open_recipe(folder: Path, *, allow_code: bool = False) -> tuple[dict[str, Any], Recipe]:
+    """The record and the recipe of a run.
+
+    Raises:
+        BiosegError: The folder is no run, its record is damaged, or names code that may not or cannot be run.
+    """
+    record = records.read_record(folder)
+    return record, records.decode_recipe(record, folder, user_code.resolver(record, folder, allow=allow_code))
 
 
 def fold_folders(folder: Path, record: dict[str, Any]) -> list[Path]:
@@ -71,13 +90,27 @@ def fold_folders(folder: Path, record: dict[str, Any]) -> list[Path]:
     return [folder / f"fold-{k}" for k in range(record.get("folds", 0))] or [folder]
 
 
-def rebuild(recipe: SegmentationRecipe, path: Path) -> nn.Module:
-    """The recipe's network with the weights of ``path``; those it would start training from are not needed."""
-    blank = {"imagenet": False} if "imagenet" in dict(recipe.network.arguments) else {}
-    network: nn.Module = recipe.network(**blank)
-    weights.load_into(network, path)
-    return network
+def rebuild(network: Call[nn.Module], path: Path) -> nn.Module:
+    """A network with the weights of ``path``, which are checked before memory is taken for it.
+
+    Raises:
+        BiosegError: See :func:`bioseg.models.weights.read`.
+    """
+    if network.function.__module__.startswith("bioseg."):  # a user's may not know the meta device
+        with torch.device("meta"):
+            outline = blank(network)
+        tensors = weights.read(path, outline)
+        built = blank(network)
+        built.load_state_dict(tensors)
+    else:
+        built = blank(network)
+        weights.load_into(built, path)
+    return built
 
 
-def _spec(folder: Path, name: str, kind: type[Any]) -> Any:
-    return records.read_spec(folder / name, kind) if (folder / name).exists() else None
+def blank(network: Call[nn.Module]) -> nn.Module:
+    """A network without the weights that it would start training from, and without touching the global generator."""
+    own = network.function.__module__.startswith("bioseg.")
+    taken = inspect.signature(network.function).parameters if own else {}
+    with torch.random.fork_rng(devices=[]):
+        return network(**{key: value for key, value in BLANK.items() if key in taken})

@@ -31,9 +31,9 @@ def renew_quality(run: Path, data: Path, *, how: Call[Any] | None = None, device
     cases = {case.id: case for case in read_dataset(data, predictor.recipe.layout).cases}
     for folder in dict.fromkeys((run, *fold_folders(run, record))):
         own = predictor if folder == run else open_predictor(folder, device)
-        parts = read_record(fold_folders(run, record)[0] if folder == run else folder)["parts"]
+        parts = read_record(fold_folders(run, record)[0] if folder == run else folder).get("parts", {})
         train, validation = (
-            load([cases[name] for name in parts[part] if name in cases], own.recipe.preparation)
+            load([cases[name] for name in parts.get(part, ()) if name in cases], own.recipe.preparation)
             for part in ("train", "validation")
         )
         files.write_json(folder / QUALITY, encode(how(replace(own, quality=None), train, validation)))

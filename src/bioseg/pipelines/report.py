@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bioseg.record import read_record
+from bioseg import user_code
+from bioseg.record import decode_recipe, read_record
 from bioseg.reports.page import write_report
 from bioseg.types import BiosegError
 
@@ -16,6 +17,7 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """
     for run in runs:
         record = read_record(run)
+        decode_recipe(record, run, user_code.unopened(record))
         if "generator" in record["recipe"]:
             raise BiosegError(f"{run}: is a translator and has no scores; look at its images/ and figures/")
         if not (run / "summary.json").exists():

@@ -6,7 +6,9 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from bioseg import files
+import torch
+
+from bioseg import files, user_code
 from bioseg.datasets import splits
 from bioseg.datasets.folders import FolderScan, read_dataset
 from bioseg.datasets.identity import content_hashes
@@ -16,6 +18,7 @@ from bioseg.inference import device as devices
 from bioseg.migration import FORMAT
 from bioseg.pipelines.assemble import TrainResult, assemble
 from bioseg.pipelines.fit_fold import FoldJob, fit_fold
+from bioseg.pipelines.open import blank
 from bioseg.pipelines.output_folder import refuse_foreign
 from bioseg.pipelines.provenance import provenance
 from bioseg.recipe import SegmentationRecipe
@@ -40,6 +43,7 @@ class TrainJob:
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` …
         command: As it was typed, for the record.
+        allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
     """
 
     recipe: SegmentationRecipe
@@ -51,6 +55,7 @@ class TrainJob:
     resume: bool = False
     device: str = "auto"
     command: str = ""
+    allow_code: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a number of folds that is none."""
@@ -69,10 +74,15 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         BiosegError: There is too little data, the run folder is taken, or the job contradicts itself.
     """
     devices.choose(job.device)
+    asked = reduce(override, job.settings, job.recipe)
+    code = user_code.collect(asked)
+    if code and not job.allow_code:
+        raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_foreign(job.out, job.data)
     data = read_dataset(job.data, job.recipe.layout)
-    whole, split_from = whole_split(job, reduce(override, job.settings, job.recipe), data)
+    whole, split_from = whole_split(job, asked, data)
     recipe, reasons = configured(job.recipe, whole.train, job.settings)
+    check_network(recipe)
     for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
         callbacks.log(line)
     for line in data.warnings:
@@ -84,13 +94,17 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         parts = fold_splits(job, recipe, whole, samples)
         record = _record(job, recipe, data, parts, whole, reasons, split_from)
         record["images"] = content_hashes(pool, callbacks.counter("hashing"))
+        record |= {"code": code} if code else {}
         if job.folds:
             claim(job.out, record, resume=job.resume)
+            user_code.keep(code, job.out)
         jobs = [_fold_job(job, record, index, split, recipe) for index, split in enumerate(parts)]
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
-        return assemble(job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks)
+        return assemble(
+            job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
+        )
 
 
 def configured(
@@ -101,6 +115,36 @@ def configured(
     if recipe.configure:
         recipe, reasons = recipe.configure(recipe, list(cases))
     return reduce(override, settings, recipe), reasons
+
+
+def check_network(recipe: SegmentationRecipe) -> None:
+    """Refuse a network or a loss that cannot take what the preparation gives them, on one image of zeros.
+
+    Raises:
+        BiosegError: The network returns something else than a plane per target, or one of them fails.
+    """
+    rows, cols = recipe.preparation.size_px
+    images = torch.zeros(1, recipe.preparation.channels, rows, cols)
+    wanted = (1, len(recipe.preparation.targets), rows, cols)
+    try:
+        network = blank(recipe.network).eval()
+        with torch.inference_mode():
+            logits = network(images)
+        found = tuple(logits.shape)
+        if found == wanted:
+            recipe.training.loss(logits, torch.zeros(wanted)).item()
+    except BiosegError:
+        raise
+    except Exception as fault:  # of any kind: it may be a user's
+        line = f"{type(fault).__name__}: {fault}".splitlines()[0]
+        raise BiosegError(
+            f"network: {recipe.network.name}, {recipe.training.loss.name}: {line}; mend the recipe"
+        ) from None
+    if found != wanted:
+        raise BiosegError(
+            f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.targets and size_px "
+            f"want {list(wanted)}"
+        )
 
 
 def whole_split(job: TrainJob, recipe: SegmentationRecipe, data: FolderScan) -> tuple[Split, str]:

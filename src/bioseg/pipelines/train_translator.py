@@ -5,7 +5,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from bioseg import files
+from bioseg import files, user_code
 from bioseg.datasets import cases as reading
 from bioseg.datasets import splits
 from bioseg.datasets.samples import Samples, load
@@ -64,8 +64,12 @@ def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[
         BiosegError: A domain has too few images, or the run folder is taken.
     """
     device = devices.choose(job.device)
-    refuse_foreign(job.out, job.source, job.target)
     recipe = reduce(override, job.settings, job.recipe)
+    if code := user_code.collect(recipe):
+        raise BiosegError(
+            f"{recipe.name}: names code that is not bioseg's ({', '.join(code)}); a translation recipe may not"
+        )
+    refuse_foreign(job.out, job.source, job.target)
     for setting in job.settings:
         callbacks.log(f"as asked: {setting}")
     parts = [

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bioseg.evaluation import detection, overlap
 from bioseg.evaluation.instances import instance_scores
 from bioseg.postprocess.masks import Postprocess, finish
+from bioseg.specs import Fraction, Whole
 from bioseg.types import Box, Labels, Probability
 
 
@@ -45,15 +46,15 @@ def threshold(
     examples: Sequence[Example],
     how: Postprocess,
     *,
-    candidates: Sequence[float] = tuple(np.arange(0.2, 0.81, 0.05).round(2)),
+    candidates: Sequence[Fraction] = tuple(np.arange(0.2, 0.81, 0.05).round(2)),
 ) -> Postprocess:
     """The threshold with the best mean IoU; a wrong guess costs little, so steps are .05."""
     return _best(examples, [replace(how, threshold=float(value)) for value in candidates], _iou)
 
 
 def objects(
-    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.4, 0.5, 0.6, 0.7),
-    marker_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7), areas_px: Sequence[int] = (12, 30),
+    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[Fraction] = (0.4, 0.5, 0.6, 0.7),
+    marker_thresholds: Sequence[Fraction] = (0.3, 0.4, 0.5, 0.6, 0.7), areas_px: Sequence[Whole] = (12, 30),
 ) -> Postprocess:  # fmt: skip
     """First the threshold with the best mean IoU of the mask, then core threshold and least area with the best mean AP."""
     how = _best(examples, [replace(how, threshold=value) for value in thresholds], _iou)
@@ -66,9 +67,9 @@ def objects(
 
 
 def boxes(
-    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    shrinks: Sequence[float] = (0.0, 0.05, 0.1, 0.15), min_presences: Sequence[float] = (0.0, 0.2, 0.35, 0.5, 0.65),
-    areas: Sequence[float] = (0.0, 0.005, 0.01),
+    examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[Fraction] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    shrinks: Sequence[Fraction] = (0.0, 0.05, 0.1, 0.15), min_presences: Sequence[Fraction] = (0.0, 0.2, 0.35, 0.5, 0.65),
+    areas: Sequence[Fraction] = (0.0, 0.005, 0.01),
 ) -> Postprocess:  # fmt: skip
     """Threshold and least area, then gate, then shrinkage, each with the best mean of the challenge's score."""
     base = how.boxes

@@ -19,7 +19,7 @@ from bioseg.datasets.samples import Samples
 from bioseg.evaluation import overlap
 from bioseg.inference.predictor import Predictor
 from bioseg.quality.model import MEASURES, Distribution, Logistic, Numbers, QualityModel, describe, measure
-from bioseg.specs import Fraction
+from bioseg.specs import Fraction, Seed
 from bioseg.types import Mask
 
 Shown = tuple[Tensor, Tensor]
@@ -48,7 +48,7 @@ FOREIGN = 0.01
 
 
 def fit_quality(
-    predictor: Predictor, train: Samples, validation: Samples, *, flag_below: Fraction = 0.9, seed: int = 0
+    predictor: Predictor, train: Samples, validation: Samples, *, flag_below: Fraction = 0.9, seed: Seed = 0
 ) -> QualityModel:
     """Learn what tells good predictions of a model from bad ones.
 

@@ -13,7 +13,8 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from bioseg.inference.predictor import Evidence
-from bioseg.types import Mask, QualityEstimate
+from bioseg.specs import Fraction, NonNegative, Positive, check
+from bioseg.types import BiosegError, Mask, QualityEstimate
 
 Numbers = NDArray[np.float64]
 
@@ -46,6 +47,8 @@ DESCRIPTORS = {
 FAINT = 0.002
 """Shares below it are all the same: a few pixels more or less."""
 
+UNKNOWN = "its quality cannot be estimated: the network's features are not finite"
+
 REASONS = 3
 """At most so many are given."""
 
@@ -63,10 +66,22 @@ class Distribution:
     """
 
     mean: tuple[float, ...]
-    scale: tuple[float, ...]
+    scale: tuple[Positive, ...]
     axes: tuple[tuple[float, ...], ...]
-    spread: tuple[float, ...]
-    rest: float
+    spread: tuple[Positive, ...]
+    rest: Positive
+
+    def __post_init__(self) -> None:
+        """Refuse invalid values, and lengths that do not fit each other."""
+        check(self, "")
+        if {len(self.scale), *map(len, self.axes)} - {len(self.mean)}:
+            raise BiosegError(
+                f"scale, axes: not of length {len(self.mean)} as the mean is; fit the quality model again"
+            )
+        if len(self.spread) != len(self.axes):
+            raise BiosegError(
+                f"spread: {len(self.spread)} values for {len(self.axes)} axes; fit the quality model again"
+            )
 
     def standardised(self, vector: Numbers) -> Numbers:
         """Each entry's difference from the mean in units of ``scale``, [D]."""
@@ -74,6 +89,10 @@ class Distribution:
 
     def distance(self, vector: Numbers) -> float:
         """Mahalanobis distance over √D, so that it is about 1 for a vector of the kind; 0 where D is 0."""
+        if len(vector) != len(self.mean):
+            raise BiosegError(
+                f"quality model: {len(vector)} features, it was fitted on {len(self.mean)}; fit it again for this network"
+            )
         if not self.mean:
             return 0.0
         offset = self.standardised(vector)
@@ -93,7 +112,15 @@ class Logistic:
     """
 
     base: float
-    weights: tuple[float, ...]
+    weights: tuple[NonNegative, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse invalid values, and another number of weights than there are measures."""
+        check(self, "")
+        if len(self.weights) != len(MEASURES):
+            raise BiosegError(
+                f"weights: {len(self.weights)} values for {len(MEASURES)} measures; fit the quality model again"
+            )
 
     def at(self, measures: Numbers) -> float:
         """The share for measures [M]."""
@@ -118,11 +145,25 @@ class QualityModel:
     dice: Logistic
     in_distribution: tuple[Logistic, ...]
     limits: tuple[float, ...]
-    flag_below: float
+    flag_below: Fraction
+
+    def __post_init__(self) -> None:
+        """Refuse invalid values, and another number of them than there are measures or descriptors."""
+        check(self, "")
+        if len(self.limits) != len(MEASURES):
+            raise BiosegError(
+                f"limits: {len(self.limits)} values for {len(MEASURES)} measures; fit the quality model again"
+            )
+        if len(self.shapes.mean) != len(DESCRIPTORS):
+            raise BiosegError(
+                f"shapes: of length {len(self.shapes.mean)}, not {len(DESCRIPTORS)}; fit the quality model again"
+            )
 
     def estimate(self, evidence: Evidence) -> QualityEstimate:
         """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why."""
         measures = measure(evidence, self.shapes, self.images)
+        if not np.isfinite([*measures, *evidence.features]).all():
+            return QualityEstimate(0.0, (UNKNOWN,))
         score = self.score(measures)
         return QualityEstimate(score, self._reasons(evidence, measures) if score < self.flag_below else ())
 

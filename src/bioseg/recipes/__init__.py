@@ -1,6 +1,6 @@
-"""One small module a recipe, each holding ``RECIPE``; a recipe's name is its module's, with hyphens.
+"""One small module per recipe, each holding ``RECIPE``; a recipe is called as its module is, with hyphens.
 
-Most make a segmenter; those of the CycleGAN make a translator, which :func:`get` tells by their type.
+Most train a segmentation model; those of the CycleGAN train a translation model and have a type of their own.
 """
 
 import importlib
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """All recipes' names, sorted."""
+    """The names of all recipes, sorted."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 

@@ -1,4 +1,4 @@
-"""Any folder of images and masks: looks at the data, then chooses size, window, batch, epochs and says why."""
+"""Any folder of images and masks: chooses size, window, batch size and epochs from the data, and says why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from bioseg.training import losses, optimisers, schedules
 from bioseg.types import BiosegError, Case
 
 SAMPLE = 48
-"""So many cases, evenly spread, are looked at."""
+"""At most this many cases, evenly spread, are read."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Facts:
         colour: Whether the colour channels of any image differ.
         lowest: Smallest value of any image.
         objects: Median number of 8-connected objects in a mask.
-        most_objects: Largest number of them, specks under 1 % of their mask left out.
+        most_objects: Largest number of objects in a mask, without specks of less than 1 % of its area.
         object_share: Median share of the image that one object covers.
-        foreground: Median share of the image inside the mask.
+        foreground: Median share of the image that is foreground.
     """
 
     shape: tuple[int, int]
@@ -50,12 +50,12 @@ class Facts:
 
 
 def look_at(cases: Sequence[Case]) -> Facts:
-    """Open a sample of the cases.
+    """Read a sample of the cases.
 
     Raises:
         BiosegError: None of them can be used.
     """
-    shapes, lows, counts, large, shares, inside, colour = [], [], [], [], [], [], False
+    shapes, lows, counts, large, shares, foreground, colour = [], [], [], [], [], [], False
     reason = ""
     for index in sorted(set(np.linspace(0, len(cases) - 1, min(SAMPLE, len(cases))).astype(int))):
         try:
@@ -72,7 +72,7 @@ def look_at(cases: Sequence[Case]) -> Facts:
         counts.append(len(areas))
         large.append(int((areas > areas.sum() / 100).sum()))
         shares += (areas / mask.size).tolist()
-        inside.append(float(mask.mean()))
+        foreground.append(float(mask.mean()))
     if not shapes:
         raise BiosegError(f"none of {len(cases)} cases can be used; the first: {reason}")
     aspects = [cols / rows for rows, cols in shapes]
@@ -84,12 +84,12 @@ def look_at(cases: Sequence[Case]) -> Facts:
         objects=float(np.median(counts)),
         most_objects=max(large),
         object_share=float(np.median(shares)) if shares else 0.0,
-        foreground=float(np.median(inside)),
+        foreground=float(np.median(foreground)),
     )
 
 
 def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
-    """Fit the recipe to the data and say what was chosen and why, a line each."""
+    """Fit the recipe to training cases, and say what was chosen and why, one line each."""
     facts = look_at(cases)
     strong = torch.cuda.is_available()
     preparation, reasons = _preparation(facts, largest=512 if strong else 256)
@@ -130,7 +130,7 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
 
 
 def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]:
-    """Grid and window."""
+    """Size, window and channels, and why."""
     rows, cols = facts.shape
     side = max(rows, cols)
     area_px = facts.object_share * rows * cols * min(1.0, largest / side) ** 2
@@ -159,14 +159,14 @@ def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]
 
 
 def _multiple(side: float) -> int:
-    """The nearest multiple of 32 px, the deepest grid of the network, and at least one."""
+    """The nearest multiple of 32 px, the stride of the network's deepest feature map; at least one."""
     return max(32, round(side / 32) * 32)
 
 
 RECIPE = SegmentationRecipe(
     name="auto",
-    task="whatever the masks contour",
-    purpose="any folder, no options: chooses size, window, batch and epochs from the data",
+    task="whatever the masks mark",
+    purpose="any folder, no options: chooses size, window, batch size and epochs from the data",
     layout=call(folders.list_cases),
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),

@@ -1,4 +1,4 @@
-"""The left ventricle in MR: a pretrained U-Net on the middle of the slice, patients kept apart."""
+"""The left ventricle in MR: a U-Net with a pretrained encoder on the central part of the slice, split by patient."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Lungs in CT slices: a pretrained U-Net on Hounsfield units, threshold chosen on validation slices."""
+"""Lungs in CT slices: a U-Net with a pretrained encoder on Hounsfield units, threshold chosen on the validation set."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Chest X-rays of one hospital made to look like another's, as published: the CycleGAN with residual blocks."""
+"""Chest X-rays translated from one hospital to another, as published: the CycleGAN with residual generators."""
 
 from dataclasses import replace
 

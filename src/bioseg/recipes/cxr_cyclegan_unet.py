@@ -1,4 +1,4 @@
-"""Chest X-rays of one hospital made to look like another's, as published: the CycleGAN with a U-Net inside."""
+"""Chest X-rays translated from one hospital to another, as published: the CycleGAN with U-Net generators."""
 
 from bioseg.datasets import folders, splits
 from bioseg.images import prepare
@@ -10,7 +10,7 @@ from bioseg.training import optimisers, schedules
 
 RECIPE = TranslationRecipe(
     name="cxr-cyclegan-unet",
-    task="chest X-rays of one hospital in the look of another",
+    task="chest X-rays translated from one hospital to another",
     purpose="reproduces a published CycleGAN from JSRT to Montgomery",
     layout=call(folders.list_images),
     split_source=call(splits.random, test=0.67, seed=999),

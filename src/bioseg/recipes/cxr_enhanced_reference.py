@@ -1,4 +1,4 @@
-"""Lungs in chest X-rays as published, the strong one: an enhanced U-Net on EfficientNet-B7, Dice loss over the batch."""
+"""Lungs in chest X-rays as published: an enhanced U-Net with an EfficientNet-B7 encoder, Dice loss over the batch."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from bioseg.training import losses, optimisers, schedules
 RECIPE = replace(
     cxr_unet_reference.RECIPE,
     name="cxr-enhanced-reference",
-    purpose="reproduces a published enhanced U-Net across hospitals; wants a GPU, or --set network.encoder=lite0",
+    purpose="reproduces a published enhanced U-Net across hospitals; needs a GPU, or --set network.encoder=lite0",
     network=call(enhanced_unet.enhanced_unet, encoder="b7", imagenet=False),
     training=Training(
         loss=call(losses.soft_dice, smoothing=1.0),

@@ -1,4 +1,4 @@
-"""Lungs in chest X-rays of any hospital, learned from one: strong changes of intensity, mixed amplitudes, distractors."""
+"""Lungs in chest X-rays of any hospital, trained on one: strong intensity augmentation, Fourier mixing, distractors."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from bioseg.training.defaults import PRETRAINED
 RECIPE = SegmentationRecipe(
     name="cxr-lungs",
     task="lungs in frontal chest X-rays",
-    purpose="holds on hospitals it has not seen; learned from one",
+    purpose="generalises to hospitals it has not seen; trained on one",
     layout=call(montgomery.list_cases),
     split=call(splits.random, test=0.2, seed=999, validation=0.1),
     fold=call(splits.grouped_k_fold, seed=0),
@@ -35,5 +35,5 @@ RECIPE = SegmentationRecipe(
     ),
     postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),
     tta="flip",
-    quality=call(fit_quality, least=0.9),
+    quality=call(fit_quality, flag_below=0.9),
 )  # fmt: skip

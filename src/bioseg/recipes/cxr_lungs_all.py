@@ -1,4 +1,4 @@
-"""Lungs in chest X-rays, learned from several hospitals, for people who just want lungs."""
+"""Lungs in chest X-rays, trained on several hospitals: the one to take for segmenting lungs."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from bioseg.specs import call
 RECIPE = replace(
     cxr_lungs.RECIPE,
     name="cxr-lungs-all",
-    purpose="for people who just want lungs; learned from Montgomery, JSRT and Shenzhen together",
+    purpose="the one to take for lungs; trained on Montgomery, JSRT and Shenzhen together",
     layout=call(chest_xrays.list_cases),
     split=call(splits.each_source, test=0.2, seed=999, validation=0.1),
     augmentation=replace(cxr_lungs.RECIPE.augmentation, fourier_chance=0.0, convolution_chance=0.5),

@@ -1,4 +1,4 @@
-"""Cell nuclei one by one: a pretrained U-Net on images of their own size that draws insides and cores."""
+"""Cell nuclei as instances: a U-Net with a pretrained encoder on patches, with foreground and marker heads."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from bioseg.training.defaults import PRETRAINED
 RECIPE = SegmentationRecipe(
     name="nuclei",
     task="cell nuclei in microscopy",
-    purpose="tells touching nuclei apart, in dark, bright and stained images",
+    purpose="separates touching nuclei, in fluorescence, bright-field and stained images",
     layout=call(nuclei.list_cases),
     split=call(splits.ordered, parts=(0.8, 0.1, 0.1)),
     fold=call(splits.grouped_k_fold, seed=0),

@@ -21,7 +21,7 @@ RECIPE = SegmentationRecipe(
         size_px=(128, 128),
         channels=3,
         intensity=(call(prepare.fixed_window, low=0, high=255),),
-        mask_threshold=0.0,  # the study unites resized masks without a threshold: whatever a nucleus touches is inside
+        mask_threshold=0.0,  # the study merges resized masks without a threshold: every pixel that a nucleus touches is foreground
         merge="after",
     ),
     network=call(unet.nuclei_unet, in_channels=3),

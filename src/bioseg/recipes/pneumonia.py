@@ -1,4 +1,4 @@
-"""Pneumonia boxes: a pretrained U-Net with fine edges that also says whether there is any; gate and size of boxes chosen."""
+"""Pneumonia boxes: a U-Net with a pretrained encoder and a presence head; thresholds and box size chosen on validation cases."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from bioseg.training.defaults import PRETRAINED
 RECIPE = SegmentationRecipe(
     name="pneumonia",
     task="pneumonia in frontal chest X-rays",
-    purpose="boxes with confidences, none where the image as a whole looks clear",
+    purpose="boxes with confidence scores; none where the image as a whole looks clear",
     layout=call(rsna.list_boxes_or_masks),
     split=call(splits.by_patient, validation=0.1, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),

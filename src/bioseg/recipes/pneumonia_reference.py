@@ -1,4 +1,4 @@
-"""Pneumonia boxes as published: a residual network without a decoder, boxes around the parts of its map."""
+"""Pneumonia boxes as published: a residual network without a decoder, boxes around the components of its output."""
 
 from bioseg.datasets import splits
 from bioseg.datasets.augment import Augmentation

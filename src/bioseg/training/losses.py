@@ -7,42 +7,44 @@ batch before it divides, as the reference systems do.
 from torch import Tensor
 from torch.nn import functional
 
+from bioseg.specs import NonNegative
+
 
 def binary_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """Mean over pixels of −log p(truth)."""
     return functional.binary_cross_entropy_with_logits(logits.float(), truth)
 
 
-def soft_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def soft_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """1 − Dice over the batch, (2 Σpt + s) / (Σp + Σt + s), a plane of truth at a time, then the mean."""
     return 1 - _dice(logits, truth, smoothing)
 
 
-def soft_iou(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def soft_iou(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """1 − IoU over the batch: 1 − (Σpt + s) / (Σp + Σt − Σpt + s)."""
     probability = logits.float().sigmoid()
     overlap = (probability * truth).sum()
     return 1 - (overlap + smoothing) / (probability.sum() + truth.sum() - overlap + smoothing)
 
 
-def cross_entropy_and_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def cross_entropy_and_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """Binary cross-entropy + (1 − Dice)."""
     return binary_cross_entropy(logits, truth) + soft_dice(logits, truth, smoothing=smoothing)
 
 
-def cross_entropy_and_image_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def cross_entropy_and_image_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """Binary cross-entropy + 1 − the mean of every image's own Dice, so that a small object counts as a large one."""
     probability = logits.float().sigmoid()
     overlap, areas = (probability * truth).sum((2, 3)), (probability + truth).sum((2, 3))
     return binary_cross_entropy(logits, truth) + 1 - ((2 * overlap + smoothing) / (areas + smoothing)).mean()
 
 
-def cross_entropy_and_log_dice(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def cross_entropy_and_log_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """Binary cross-entropy − log(Dice)."""
     return binary_cross_entropy(logits, truth) - _dice(logits, truth, smoothing).log()
 
 
-def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: float = 1.0) -> Tensor:
+def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
     """½ binary cross-entropy + ½ (1 − IoU), as for the pneumonia boxes."""
     return (binary_cross_entropy(logits, truth) + soft_iou(logits, truth, smoothing=smoothing)) / 2
 

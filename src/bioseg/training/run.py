@@ -16,17 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from bioseg import files
 from bioseg.inference.device import MEMORY_FORMAT
-from bioseg.models.weights import dump, renamed
-from bioseg.record import read_record
+from bioseg.models import weights
+from bioseg.record import journal_rows, read_record
 from bioseg.types import BiosegError
 
 Row = dict[str, Any]
+NETWORK, OPTIMISER = "network.safetensors", "optimiser.safetensors"
 
 
 class Run:
@@ -55,7 +57,7 @@ class Run:
         claim(folder, record, resume=resume)
         self._state = _read_last(folder)
         if self._state:
-            self.history = json.loads(self._state["state.json"])["history"]
+            self.history = self._state["state.json"]["history"]
 
     def __enter__(self) -> "Run":
         return self
@@ -79,11 +81,17 @@ class Run:
         return max((int(row["epoch"]) for row in self.history if row["best"]), default=None)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Put the state of the last finished epoch into both; nothing for a new run."""
+        """Put the state of the last finished epoch into both; nothing for a new run.
+
+        Raises:
+            BiosegError: It is the state of another network, or holds values that are not finite.
+        """
         if self._state:
-            network.load_state_dict(renamed(load_tensors(self._state["network.safetensors"]), network.state_dict()))
-            groups = json.loads(self._state["state.json"])["groups"]
-            optimiser.load_state_dict(_unflatten(load_tensors(self._state["optimiser.safetensors"]), groups))
+            place = self.folder / "last"
+            network.load_state_dict(weights.parse(self._state[NETWORK], place / NETWORK, network))
+            groups = optimiser.state_dict()["param_groups"]  # the recipe's: it is the same
+            slots = _unflatten(self._state[OPTIMISER], place / OPTIMISER, optimiser)
+            optimiser.load_state_dict({"state": slots, "param_groups": groups})
             self._state = None
 
     def epochs(self, count: int, enough: Callable[[Sequence[float]], bool]) -> Iterator[int]:
@@ -112,14 +120,12 @@ class Run:
         losses = self.validation_losses
         best = not losses or "validation_loss" not in row or row["validation_loss"] < min(losses)
         self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
-        weights = dump(network)
+        data = weights.dump(network)
         if best:
-            files.write(self.folder / "best.safetensors", weights if keep is None else dump(keep))
+            files.write(self.folder / "best.safetensors", data if keep is None else weights.dump(keep))
         tensors, groups = _flatten(optimiser.state_dict())
         state = {"history": self.history, "groups": groups}
-        _write_last(
-            self.folder, {"network.safetensors": weights, "optimiser.safetensors": save_tensors(tensors)}, state
-        )
+        _write_last(self.folder, {NETWORK: data, OPTIMISER: save_tensors(tensors)}, state)
         self._write_journal()
 
     def _write_journal(self) -> None:
@@ -162,7 +168,7 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise BiosegError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
     old = read_record(folder)
-    for part in ("fingerprint", "folds", "split"):
+    for part in ("fingerprint", "folds", "split", "code"):
         if old.get(part) != record.get(part):
             raise BiosegError(
                 f"{folder}: was made with {part} {old.get(part)}, this is {record.get(part)}; "
@@ -180,15 +186,28 @@ def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, A
     return tensors, state["param_groups"]
 
 
-def _unflatten(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
+def _unflatten(data: bytes, path: Path, optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """The slots of each parameter, as :func:`_flatten` wrote them."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as fault:
+        raise BiosegError(
+            f"{path}: damaged or not a safetensors file ({fault}); start again in another folder"
+        ) from None
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        index, name = key.split(".", 1)
+        index, _, name = key.partition(".")
+        shapes = (parameters[int(index)].shape, ()) if index.isdecimal() and int(index) < len(parameters) else ()
+        if value.shape not in shapes or not torch.isfinite(value).all():
+            raise BiosegError(
+                f"{path}: {key} does not fit the network, or is not finite; start again in another folder"
+            )
         # As the weights lie, else the resumed steps are slower.
         state.setdefault(int(index), {})[name] = (
             value.contiguous(memory_format=MEMORY_FORMAT) if value.ndim == 4 else value
         )
-    return {"state": state, "param_groups": groups}
+    return state
 
 
 def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) -> None:
@@ -205,19 +224,35 @@ def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) ->
     os.replace(new, last)
 
 
-def _read_last(folder: Path) -> dict[str, bytes] | None:
-    """The newest whole state, or None where no epoch was finished."""
+def _read_last(folder: Path) -> dict[str, Any] | None:
+    """The newest whole state by file name, ``state.json`` decoded; None where no epoch was finished."""
     there = [folder / name for name in ("last.new", "last", "last.before") if (folder / name).exists()]
-    states = [parts for place in there if (parts := _whole(place))]
-    if there and not states and (folder / "last.before").exists():
-        raise BiosegError(f"{folder}: neither last/ nor last.before/ is whole; start again in another folder")
-    return max(states, key=lambda parts: len(json.loads(parts["state.json"])["history"]), default=None)
+    states, faults = [], []
+    for place in there:
+        try:
+            states.append(_whole(place))
+        except BiosegError as fault:
+            faults.append(str(fault))
+    if not states and there not in ([], [folder / "last.new"]):
+        raise BiosegError(
+            f"{folder}: neither last/ nor last.before/ is whole ({faults[-1]}); start again in another folder"
+        )
+    return max(states, key=lambda parts: len(parts["state.json"]["history"]), default=None)
 
 
-def _whole(place: Path) -> dict[str, bytes] | None:
-    try:
-        parts = {file.name: file.read_bytes() for file in place.iterdir()}
-        digests = json.loads(parts["state.json"])["sha256"]
-    except (OSError, KeyError, ValueError):
-        return None
-    return parts if all(hashlib.sha256(parts.get(n, b"")).hexdigest() == d for n, d in digests.items()) else None
+def _whole(place: Path) -> dict[str, Any]:
+    """The files of a state.
+
+    Raises:
+        BiosegError: One is missing, or not the one that was written.
+    """
+    path = place / "state.json"
+    state = files.read_json(path, "it was not finished", finite=False)
+    digests = state.get("sha256") if isinstance(state, dict) else None
+    if not isinstance(digests, dict) or digests.keys() != {NETWORK, OPTIMISER}:
+        raise BiosegError(f"{path}: no field 'sha256' with the digests of {NETWORK} and {OPTIMISER}")
+    parts: dict[str, Any] = {name: files.read_bytes(place / name, "it was not finished") for name in digests}
+    for name, data in parts.items():
+        if hashlib.sha256(data).hexdigest() != digests[name]:
+            raise BiosegError(f"{place / name}: SHA-256 is not the one in state.json")
+    return parts | {"state.json": {"history": journal_rows(state.get("history"), f"{path}: history")}}

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from bioseg.specs import Count, Fraction, NonNegative, Range, Whole
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,19 @@ def constant(state: TrainState) -> float:
     return 1.0
 
 
-def decay_after(state: TrainState, *, start: int = 20, factor: float = 0.1) -> float:
+def decay_after(state: TrainState, *, start: Whole = 20, factor: Fraction = 0.1) -> float:
     """1 up to epoch ``start``, then ``factor`` to the power of the epochs since (the CT study's rate)."""
     return float(factor ** max(0, math.floor(state.epoch) - start))
 
 
-def cosine(state: TrainState, *, length: int = 25) -> float:
+def cosine(state: TrainState, *, length: Count = 25) -> float:
     """(cos(π epoch / length) + 1) / 2, stepping once an epoch (the pneumonia study's rate)."""
     return (math.cos(math.pi * math.floor(state.epoch) / length) + 1) / 2
 
 
 def plateau(
-    state: TrainState, *, factor: float = 0.5, patience: int = 15, min_delta: float = 1e-4, cooldown: int = 2,
-    floor: float = 1e-3,
+    state: TrainState, *, factor: Fraction = 0.5, patience: Count = 15, min_delta: NonNegative = 1e-4,
+    cooldown: Whole = 2, floor: Fraction = 1e-3,
 ) -> float:  # fmt: skip
     """Times ``factor`` after ``patience`` epochs whose validation loss was not lower than the best by ``min_delta``.
 
@@ -56,7 +59,9 @@ def plateau(
     return scale
 
 
-def one_cycle(state: TrainState, *, rise: float = 0.2, start: float = 0.04, end: float = 1e-4) -> float:
+def one_cycle(
+    state: TrainState, *, rise: Annotated[float, Range(0, 0.99)] = 0.2, start: Fraction = 0.04, end: Fraction = 1e-4
+) -> float:
     """Half a cosine up from ``start`` during the first ``rise`` of the training, half a cosine down to ``end``.
 
     Source: Smith & Topin 2019, with the cosine arms that PyTorch uses.

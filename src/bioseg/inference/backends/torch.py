@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bioseg.inference.backends import Batch
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
+from bioseg.types import BiosegError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +28,28 @@ class TorchBackend:
     @torch.inference_mode()
     def __call__(self, batch: Batch, /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`bioseg.inference.backends.Backend`."""
+        try:
+            logits, features = self._forward(batch)
+        except (RuntimeError, ValueError, TypeError, IndexError) as fault:
+            line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+            raise BiosegError(
+                f"network: fails on images of {list(batch.shape[1:])}: {line}; is this its recipe?"
+            ) from None
+        if logits.ndim != 4 or logits.shape[2:] != batch.shape[2:] or len(logits) != len(batch):
+            raise BiosegError(
+                f"network: turns images {list(batch.shape)} into {list(logits.shape)}; is this its recipe?"
+            )
+        return logits.float().cpu().numpy(), features.float().cpu().numpy()
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).contiguous(memory_format=MEMORY_FORMAT)
         with autocast(self.device):
             with_features: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(
                 self.network, "with_features", None
             )
             if with_features:
-                logits, features = with_features(images)
-            else:
-                logits, features = self.network(images), images.new_empty((len(images), 0))
-        return logits.float().cpu().numpy(), features.float().cpu().numpy()
+                return with_features(images)
+            return self.network(images), images.new_empty((len(images), 0))
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> TorchBackend:
