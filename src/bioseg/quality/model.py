@@ -1,10 +1,12 @@
-"""How far to trust a prediction: measures of doubt, and the score that was learned from them.
+"""The quality model: estimates the quality of a prediction without ground truth, and says why a prediction is flagged.
 
-Three kinds of measure, none of which needs a truth: how far views (and networks) disagree, how unlike the learned contours
-the contour is, how unlike the images learned from the image is. The score is the Dice that the first lead to expect,
-times the chance that such an contour, and such an image, belongs to the kind that was learned.
+It measures three things: how far augmented copies and networks disagree, how unlike the training contours the contour is, and
+how unlike the training images the image is. The score is the Dice expected from all measures, times the probabilities that the
+contour and the image are in distribution.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,53 +15,56 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from bioseg.inference.predictor import Evidence
-from bioseg.types import Mask, QualityEstimate
+from bioseg.specs import Fraction, check
+from bioseg.types import BiosegError, Mask, QualityEstimate
 
 Numbers = NDArray[np.float64]
 
 MEASURES = {
     "uncertainty": "the network is unsure of the contour",
-    "disagreement": "changed a little, the image gets another contour",
-    "cleanup": "stray parts had to be cleaned away",
-    "shape": "a contour unlike those learned",
-    "image": "an image unlike those learned from",
+    "disagreement": "small changes of the image change the contour",
+    "cleanup": "postprocessing changed much of the mask",
+    "shape": "the contour is unlike the training contours",
+    "image": "the image is unlike the training images",
 }
-"""The measures, in the order of :func:`measure`, and what a high one means in plain words."""
+"""The measures, in the order of :func:`measure`, and what a high one means."""
 
 DESCRIPTORS = {
     "area": ("too small", "too large"),
-    "parts": ("too few parts", "too many parts"),
-    "largest": ("parts too even", "largest part too dominant"),
-    "second": ("second part missing or too small", "second part too large"),
-    "row": ("too far up", "too far down"),
+    "parts": ("too few components", "too many components"),
+    "largest": ("largest component too small", "largest component too large"),
+    "second": ("second component missing or too small", "second component too large"),
+    "row": ("too high in the image", "too low in the image"),
     "col": ("too far left", "too far right"),
-    "height": ("too low", "too tall"),
+    "height": ("too short", "too tall"),
     "width": ("too narrow", "too wide"),
     "tilt": ("tilted", "tilted"),
-    "solidity": ("too ragged", "too compact"),
-    "perimeter": ("too plain", "too winding"),
-    "symmetry": ("too lopsided", "too symmetric"),
-    "edge": ("too far from the edge", "runs into the image's edge"),
+    "solidity": ("too irregular", "too convex"),
+    "perimeter": ("contour too smooth", "contour too irregular"),
+    "symmetry": ("too asymmetric", "too symmetric"),
+    "edge": ("too little at the image border", "cut off by the image border"),
 }
-"""What :func:`describe` says of an contour, and the words for too little and too much of it."""
+"""The shape descriptors, in the order of :func:`describe`, and the words for a low and for a high one."""
 
 FAINT = 0.002
-"""Shares below it are all the same: a few pixels more or less."""
+"""Added to shares before their logarithm: smaller ones, a few pixels, are all the same."""
 
 REASONS = 3
-"""At most so many are given."""
+"""At most this many are given."""
+
+RENEW = "the file is foreign or was changed; fit the quality model again"
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where vectors of one kind lie: their mean and shrunken covariance, the latter by its main axes.
+    """Mean and shrunken covariance of vectors, the covariance by its principal axes.
 
     Attributes:
-        mean: [D].
-        scale: [D], by which differences are divided first.
+        mean: [D]; D may be 0.
+        scale: [D], above 0; differences are divided by it first.
         axes: [K, D], orthonormal.
-        spread: [K], standard deviation along each.
-        rest: Standard deviation along all other directions.
+        spread: [K], above 0; standard deviation along each axis.
+        rest: Above 0; standard deviation along all other directions.
     """
 
     mean: tuple[float, ...]
@@ -68,49 +73,66 @@ class Distribution:
     spread: tuple[float, ...]
     rest: float
 
+    def __post_init__(self) -> None:
+        """Refuse lengths that do not fit together, and numbers out of range."""
+        size = len(_numbers(self.mean, "mean"))
+        _numbers(self.scale, "scale", count=size, above_zero=True)
+        _numbers(self.spread, "spread", above_zero=True)
+        _numbers((self.rest,), "rest", above_zero=True)
+        if not isinstance(self.axes, tuple) or len(self.axes) != len(self.spread):
+            raise BiosegError(f"axes: one per number in spread is needed, {len(self.spread)}; {RENEW}")
+        for axis in self.axes:
+            _numbers(axis, "axes", count=size)
+
     def standardised(self, vector: Numbers) -> Numbers:
-        """Each entry's difference from the mean in units of ``scale``, [D]."""
+        """The difference from the mean in units of ``scale``, [D]."""
         return np.asarray((vector - np.array(self.mean)) / np.array(self.scale))
 
     def distance(self, vector: Numbers) -> float:
-        """Mahalanobis distance over √D, so that it is about 1 for a vector of the kind; 0 where D is 0."""
+        """Mahalanobis distance over √D, about 1 for a vector of this distribution; 0 where D is 0."""
         if not self.mean:
             return 0.0
         offset = self.standardised(vector)
         along = np.array(self.axes).reshape(-1, len(offset)) @ offset
-        beside = max(0.0, float(offset @ offset - along @ along))
-        total = float(((along / np.array(self.spread)) ** 2).sum()) + beside / self.rest**2
+        other = max(0.0, float(offset @ offset - along @ along))
+        total = float(((along / np.array(self.spread)) ** 2).sum()) + other / self.rest**2
         return float(np.sqrt(total / len(offset)))
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """1 / (1 + exp(Σ weights · measures − base)): a share in [0, 1] that no measure can raise.
+    """1 / (1 + exp(Σ weights · measures − base)): in [0, 1], and falling with every measure.
 
     Attributes:
         base: The log odds where all measures are 0.
-        weights: One a measure, 0 or more.
+        weights: One per measure, 0 or more.
     """
 
     base: float
     weights: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        _numbers((self.base,), "base")
+        if min(_numbers(self.weights, "weights", count=len(MEASURES))) < 0:
+            raise BiosegError(f"weights: {min(self.weights):g}; each must be 0 or more; {RENEW}")
+
     def at(self, measures: Numbers) -> float:
-        """The share for measures [M]."""
+        """The value for measures [M]."""
         return float(1 / (1 + np.exp(np.clip(np.array(self.weights) @ measures - self.base, -30, 30))))
 
 
 @dataclass(frozen=True)
 class QualityModel:
-    """What was learned of a model's images, contours and mistakes.
+    """Estimates the quality of a model's predictions; made by :func:`bioseg.quality.fit.fit_quality`.
 
     Attributes:
-        shapes: Of :func:`describe` of learned masks.
-        images: Of the features of images learned from.
-        dice: The Dice to expect, from all measures.
-        in_distribution: The chance that it is such an contour, and such an image, as was learned; each by its distance alone.
-        limits: What held out images hardly exceed, a number a measure.
-        flag_below: A lower score is flagged.
+        shapes: Of :func:`describe` of the training masks.
+        images: Of the features of the training images.
+        dice: The expected Dice, from all measures.
+        in_distribution: The probability that the contour, and that the image, is in distribution; each by its distance alone.
+        limits: One per measure, which few validation images exceed.
+        flag_below: Lower scores are flagged.
     """
 
     shapes: Distribution
@@ -118,31 +140,50 @@ class QualityModel:
     dice: Logistic
     in_distribution: tuple[Logistic, ...]
     limits: tuple[float, ...]
-    flag_below: float
+    flag_below: Fraction
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together."""
+        check(self, "quality model")
+        _numbers(self.limits, "limits", count=len(MEASURES))
+        if len(self.shapes.mean) != len(DESCRIPTORS):
+            raise BiosegError(f"shapes.mean: {len(self.shapes.mean)} numbers; expected {len(DESCRIPTORS)}; {RENEW}")
 
     def estimate(self, evidence: Evidence) -> QualityEstimate:
-        """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why."""
+        """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why.
+
+        Raises:
+            BiosegError: The network's features are not as many as the model's.
+        """
+        if len(evidence.features) != len(self.images.mean):
+            raise BiosegError(
+                f"quality model: fitted to {len(self.images.mean)} features, the network returns {len(evidence.features)}; "
+                f"{RENEW}"
+            )
         measures = measure(evidence, self.shapes, self.images)
+        if not np.isfinite(measures).all():
+            names = [name for name, value in zip(MEASURES, measures, strict=True) if not np.isfinite(value)]
+            return QualityEstimate(0.0, (f"quality cannot be estimated: {', '.join(names)} not finite",))
         score = self.score(measures)
         return QualityEstimate(score, self._reasons(evidence, measures) if score < self.flag_below else ())
 
     def score(self, measures: Numbers) -> float:
-        """The score in [0, 1] of what :func:`measure` returned."""
+        """The score in [0, 1] of what :func:`measure` returned, all finite."""
         return self.dice.at(measures) * float(np.prod([one.at(measures) for one in self.in_distribution]))
 
     def _reasons(self, evidence: Evidence, measures: Numbers) -> tuple[str, ...]:
-        """What exceeds its limit, or else comes closest to it; first what lowers the score most."""
+        """Measures above their limit, or else the one closest to it; first what lowers the score most."""
         if not evidence.mask.any():
             return ("nothing was segmented",)
         limits = np.array(self.limits)
         excess = measures - limits
         over = np.nonzero(excess >= min(0.0, excess.max()))[0]
-        mended = [self.score(np.where(np.arange(len(measures)) == index, limits, measures)) for index in over]
-        names = [list(MEASURES)[index] for index in over[np.argsort(mended)[::-1][:REASONS]]]
-        return tuple(self._odd_contour(evidence.mask) if name == "shape" else MEASURES[name] for name in names)
+        without = [self.score(np.where(np.arange(len(measures)) == index, limits, measures)) for index in over]
+        names = [list(MEASURES)[index] for index in over[np.argsort(without)[::-1][:REASONS]]]
+        return tuple(self._odd_shape(evidence.mask) if name == "shape" else MEASURES[name] for name in names)
 
-    def _odd_contour(self, mask: Mask) -> str:
-        """The two descriptors that are farthest off, in words."""
+    def _odd_shape(self, mask: Mask) -> str:
+        """With the two descriptors that are farthest from the training contours, if they are far."""
         off = self.shapes.standardised(describe(mask))
         words = list(DESCRIPTORS.values())
         worst = [index for index in np.argsort(-abs(off))[:2] if abs(off[index]) > 2]
@@ -151,28 +192,30 @@ class QualityModel:
 
 
 def measure(evidence: Evidence, shapes: Distribution, images: Distribution) -> Numbers:
-    """One number for each of :data:`MEASURES`; more is worse. All are logarithms, so that a factor counts as a factor.
+    """One number for each of :data:`MEASURES`; a higher one is worse. All are logarithms.
 
-    ``uncertainty`` is 1 − the Dice that the probabilities themselves expect, ``views`` 1 − the mean Dice of single views with
-    the whole, ``cleanup`` 1 − the Dice before and after clean-up, ``shape`` and ``image`` distances.
+    ``uncertainty`` is 1 − the Dice expected from the probabilities themselves, ``disagreement`` 1 − the mean Dice of the single
+    copies with their mean, ``cleanup`` 1 − the Dice of the mask before and after postprocessing, ``shape`` and ``image`` are
+    the Mahalanobis distances of the contour and of the image.
     """
-    whole = evidence.probability > evidence.threshold
+    mean = evidence.probability > evidence.threshold
     shares = (
-        1 - _dice(evidence.probability, whole),
-        1 - float(np.mean([_dice(view > evidence.threshold, whole) for view in evidence.copies])),
-        1 - _dice(evidence.mask, whole),
+        1 - _dice(evidence.probability, mean),
+        1 - float(np.mean([_dice(copy > evidence.threshold, mean) for copy in evidence.copies])),
+        1 - _dice(evidence.mask, mean),
     )
     distances = shapes.distance(describe(evidence.mask)), images.distance(evidence.features.astype(float))
-    return np.log([*(share + FAINT for share in shares), *(max(distance, 0.01) for distance in distances)])
+    return np.log([*(share + FAINT for share in shares), *np.maximum(distances, 0.01)])  # a NaN stays one
 
 
 def describe(mask: Mask) -> Numbers:
-    """Thirteen numbers for the contour of a mask [rows, cols]: :data:`DESCRIPTORS`, free of the grid's size.
+    """Thirteen shape descriptors of a mask [rows, cols], see :data:`DESCRIPTORS`; they do not depend on the grid's size.
 
-    Area is the logarithm of its share of the image, parts the logarithm of their number, largest and second shares of
-    the mask, positions and spreads shares of a side, tilt the correlation of rows and columns, solidity the share of the
-    parts' convex hulls, perimeter the logarithm of its ratio to √area, symmetry the Dice with the mirror image about the
-    own centre, edge the share of the image's border inside. An empty mask is a point in the middle.
+    ``area``: logarithm of the share of the image. ``parts``: logarithm of the number of 8-connected components. ``largest``,
+    ``second``: their shares of the mask. ``row``, ``col``, ``height``, ``width``: mean and standard deviation of the pixels'
+    positions, as shares of a side. ``tilt``: correlation of rows and columns. ``solidity``: area over that of the components'
+    convex hulls. ``perimeter``: logarithm of its ratio to √area. ``symmetry``: Dice with the mask mirrored left to right about
+    its centre. ``edge``: share of the image's border that is foreground. An empty mask counts as a point in the middle.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     if not count:
@@ -204,6 +247,24 @@ def describe(mask: Mask) -> Numbers:
 
 
 def _dice(one: NDArray[np.generic], other: Mask) -> float:
-    """Of two masks, or of a probability and a mask (its expectation, nearly); 1 where both are empty."""
+    """Dice of two masks, or of a probability and a mask, close to the expected Dice; 1 where both are empty."""
     both = float(one.sum(dtype=float)) + float(other.sum(dtype=float))
     return 2 * float(one[other].sum(dtype=float)) / both if both else 1.0
+
+
+def _numbers(
+    values: Sequence[float], name: str, *, count: int | None = None, above_zero: bool = False
+) -> Sequence[float]:
+    """``values`` if they are finite numbers, as many as wanted, and in range.
+
+    Raises:
+        BiosegError: They are not.
+    """
+    if not isinstance(values, tuple) or count not in (None, len(values)):
+        raise BiosegError(f"{name}: a list of {'' if count is None else f'{count} '}numbers is needed; {RENEW}")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise BiosegError(f"{name}: holds {value!r}, which is no finite number; {RENEW}")
+        if above_zero and value <= 0:
+            raise BiosegError(f"{name}: holds {value:g}; each must be above 0; {RENEW}")
+    return values

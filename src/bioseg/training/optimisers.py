@@ -1,4 +1,4 @@
-"""Optimisers: (parameter groups with their rates) → optimiser."""
+"""Optimisers: (parameter groups with their learning rates) → optimiser."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 def adam(
     groups: Iterable[dict[str, Any]], *, epsilon: float = 1e-7, beta1: float = 0.9
 ) -> torch.optim.Optimizer:  # fmt: skip
-    """Adam (Kingma & Ba 2015) with the ε of the Keras studies that the reference systems are."""
+    """Adam (Kingma & Ba 2015) with the ε of Keras, which the studies behind the reference systems used."""
     return torch.optim.Adam(groups, betas=(beta1, 0.999), eps=epsilon, fused=True)
 
 

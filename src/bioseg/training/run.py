@@ -1,21 +1,24 @@
-"""A run: the folder a training writes, and what every training needs once: seeds, journal, best and last, resuming.
+"""The run folder of one training, and what every training loop needs: seeds, journal, best and last weights, resuming.
 
-Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/``
-(weights, optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so
-that a resumed run continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
+Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/`` (weights,
+optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so that a resumed run
+continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
 """
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
@@ -30,14 +33,14 @@ Row = dict[str, Any]
 
 
 class Run:
-    """An open run folder, to be used in a ``with`` block: it is closed whatever happens inside.
+    """An open run folder, to be used in a ``with`` block, so that it is closed whatever is raised in it.
 
     Attributes:
-        folder: Where it lies.
-        device: Where it computes.
-        seed: Of everything drawn.
+        folder: The run folder.
+        device: Where to compute.
+        seed: Of everything that is drawn.
         name: What progress is reported under.
-        history: A row for every finished epoch, as in the journal.
+        history: One row per finished epoch, as in the journal.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Run:
         """Open ``folder``: new, or continuing the run that lies there.
 
         Raises:
-            BiosegError: As for :func:`claim`, or none of its states is whole.
+            BiosegError: As for :func:`claim`, or no saved state of the run is intact.
         """
         self.folder, self.device, self.seed, self.name = folder, device, seed, name
         self.history: list[Row] = []
@@ -55,7 +58,8 @@ class Run:
         claim(folder, record, resume=resume)
         self._state = _read_last(folder)
         if self._state:
-            self.history = json.loads(self._state["state.json"])["history"]
+            self.history = self._state.history
+            self._write_journal()  # the process may have died before it did
 
     def __enter__(self) -> "Run":
         return self
@@ -63,27 +67,36 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_journal()
         if self._board is not None:
             self._board.close()
 
     @property
     def validation_losses(self) -> list[float]:
-        """One per finished epoch; none where a training has no such thing."""
+        """One per finished epoch; empty where a training has none."""
         return [row["validation_loss"] for row in self.history if "validation_loss" in row]
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch (from 1) whose weights ``best.safetensors`` holds."""
+        """The epoch (from 1) whose weights ``best.safetensors`` holds; None: there is no such file yet."""
         return max((int(row["epoch"]) for row in self.history if row["best"]), default=None)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Put the state of the last finished epoch into both; nothing for a new run."""
+        """Put the state of the last finished epoch into both; nothing for a new run.
+
+        Raises:
+            BiosegError: The state belongs to another network or optimiser.
+        """
         if self._state:
-            network.load_state_dict(renamed(load_tensors(self._state["network.safetensors"]), network.state_dict()))
-            groups = json.loads(self._state["state.json"])["groups"]
-            optimiser.load_state_dict(_unflatten(load_tensors(self._state["optimiser.safetensors"]), groups))
+            try:
+                network.load_state_dict(renamed(load_tensors(self._state.network), network.state_dict()))
+                slots = _unflatten(load_tensors(self._state.optimiser), self._state.groups)
+                optimiser.load_state_dict(slots)
+            except (RuntimeError, ValueError, KeyError, SafetensorError) as fault:
+                reason = str(fault).splitlines()[0].rstrip(":")
+                raise BiosegError(
+                    f"{self.folder}: its saved state does not fit this network and optimiser ({reason}); start again "
+                    "with another --out"
+                ) from None
             self._state = None
 
     def epochs(self, count: int, enough: Callable[[Sequence[float]], bool]) -> Iterator[int]:
@@ -95,25 +108,24 @@ class Run:
             yield epoch
 
     def rng(self, epoch: int) -> np.random.Generator:
-        """Chance for the order and the augmentation of one epoch."""
+        """For the order and the augmentation of one epoch."""
         return np.random.default_rng((self.seed, epoch))
 
     def finish_epoch(
         self, network: nn.Module, optimiser: torch.optim.Optimizer, row: Row, *, keep: nn.Module | None = None
     ) -> None:
-        """Write the best weights if these are, then all that a resume needs, then the journal.
+        """Write the weights if they are the best so far, then all that a resume needs, then the journal.
 
         Args:
             network: All that is trained.
             optimiser: Its state.
-            row: Numbers of the epoch. The lowest ``validation_loss`` is the best; without that, the newest epoch is.
+            row: Numbers of the epoch. The lowest ``validation_loss`` is the best, one that is not finite never; without
+                such a key, the newest epoch is the best.
             keep: The part of ``network`` that is used once it is trained; None: all of it.
         """
-        losses = self.validation_losses
-        best = not losses or "validation_loss" not in row or row["validation_loss"] < min(losses)
-        self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
+        self.history.append({"epoch": len(self.history) + 1, **row, "best": self._is_best(row)})
         weights = dump(network)
-        if best:
+        if self.history[-1]["best"]:
             files.write(self.folder / "best.safetensors", weights if keep is None else dump(keep))
         tensors, groups = _flatten(optimiser.state_dict())
         state = {"history": self.history, "groups": groups}
@@ -121,18 +133,27 @@ class Run:
             self.folder, {"network.safetensors": weights, "optimiser.safetensors": save_tensors(tensors)}, state
         )
         self._write_journal()
+        self._write_board()
+
+    def _is_best(self, row: Row) -> bool:
+        if "validation_loss" not in row:
+            return True
+        loss = row["validation_loss"]
+        return math.isfinite(loss) and loss < min(filter(math.isfinite, self.validation_losses), default=math.inf)
 
     def _write_journal(self) -> None:
         files.write(self.folder / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+
+    def _write_board(self) -> None:
         if self._board is None:
             self._board = _tensorboard(self.folder / "tensorboard", len(self.history))
-        for name, value in self.history[-1].items() if self.history else ():
+        for name, value in self.history[-1].items():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, len(self.history))
 
 
 class _NoBoard:
-    """Takes the place of a TensorBoard log where that package is not installed."""
+    """In place of a TensorBoard log where that package is not installed."""
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """Nothing."""
@@ -153,7 +174,8 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
     """Write ``record`` to a new folder, or make sure that the run in it is the same one.
 
     Raises:
-        BiosegError: A run is there already and ``resume`` is off, or it was made by another recipe, split or folds.
+        BiosegError: A run is there already and ``resume`` is off, or it was made with another recipe, split or folds, or its
+            record is damaged.
     """
     known = folder / "record.json"
     if not known.exists():
@@ -184,7 +206,7 @@ def _unflatten(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        # As the weights lie, else the resumed steps are slower.
+        # In the layout of the weights, else the resumed steps are slower.
         state.setdefault(int(index), {})[name] = (
             value.contiguous(memory_format=MEMORY_FORMAT) if value.ndim == 4 else value
         )
@@ -192,7 +214,7 @@ def _unflatten(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict
 
 
 def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) -> None:
-    """Replace ``last/`` by a new one and keep the one before; at every state one of them is whole."""
+    """Replace ``last/`` and keep the one before it as ``last.before/``; at every moment one of them is intact."""
     last, before, new = folder / "last", folder / "last.before", folder / "last.new"
     shutil.rmtree(new, ignore_errors=True)
     for name, data in parts.items():
@@ -205,19 +227,39 @@ def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) ->
     os.replace(new, last)
 
 
-def _read_last(folder: Path) -> dict[str, bytes] | None:
-    """The newest whole state, or None where no epoch was finished."""
-    there = [folder / name for name in ("last.new", "last", "last.before") if (folder / name).exists()]
-    states = [parts for place in there if (parts := _whole(place))]
-    if there and not states and (folder / "last.before").exists():
-        raise BiosegError(f"{folder}: neither last/ nor last.before/ is whole; start again in another folder")
-    return max(states, key=lambda parts: len(json.loads(parts["state.json"])["history"]), default=None)
+@dataclass(frozen=True, eq=False)
+class _State:
+    """What ``last/`` holds: file contents, and the two parts of ``state.json``."""
+
+    network: bytes
+    optimiser: bytes
+    history: list[Row]
+    groups: list[dict[str, Any]]
 
 
-def _whole(place: Path) -> dict[str, bytes] | None:
+def _read_last(folder: Path) -> _State | None:
+    """The newest intact state, or None where no epoch was finished.
+
+    Raises:
+        BiosegError: Epochs were finished, and none of their states is intact.
+    """
+    states = [state for name in ("last.new", "last", "last.before") if (state := _intact(folder / name))]
+    if not states and any((folder / name).exists() for name in ("last", "last.before")):
+        raise BiosegError(f"{folder}: neither last/ nor last.before/ is intact; start again with another --out")
+    return max(states, key=lambda state: len(state.history), default=None)
+
+
+def _intact(place: Path) -> _State | None:
+    """The state in a folder if it is there, complete, and its files are those that were written."""
     try:
-        parts = {file.name: file.read_bytes() for file in place.iterdir()}
-        digests = json.loads(parts["state.json"])["sha256"]
-    except (OSError, KeyError, ValueError):
+        state = json.loads((place / "state.json").read_bytes())
+        parts = {name: (place / name).read_bytes() for name in ("network.safetensors", "optimiser.safetensors")}
+        if any(hashlib.sha256(data).hexdigest() != state["sha256"][name] for name, data in parts.items()):
+            return None
+        history, groups = state["history"], state["groups"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    return parts if all(hashlib.sha256(parts.get(n, b"")).hexdigest() == d for n, d in digests.items()) else None
+    rows = isinstance(history, list) and all(isinstance(row, dict) and {"epoch", "best"} <= set(row) for row in history)
+    if not rows or not isinstance(groups, list):
+        return None
+    return _State(parts["network.safetensors"], parts["optimiser.safetensors"], history, groups)
