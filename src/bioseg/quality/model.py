@@ -94,7 +94,7 @@ class Distribution:
             return 0.0
         offset = self.standardised(vector)
         along = np.array(self.axes).reshape(-1, len(offset)) @ offset
-        other = max(0.0, float(offset @ offset - along @ along))
+        other = np.maximum(0.0, offset @ offset - along @ along)  # a NaN stays one
         total = float(((along / np.array(self.spread)) ** 2).sum()) + other / self.rest**2
         return float(np.sqrt(total / len(offset)))
 
@@ -160,10 +160,12 @@ class QualityModel:
                 f"quality model: fitted to {len(self.images.mean)} features, the network returns {len(evidence.features)}; "
                 f"{RENEW}"
             )
+        parts = {"copies": evidence.copies, "probability": evidence.probability, "features": evidence.features}
+        if bad := [name for name, values in parts.items() if not np.isfinite(values).all()]:
+            return QualityEstimate(
+                0.0, (f"quality cannot be estimated: the network's {' and '.join(bad)} are not finite",)
+            )
         measures = measure(evidence, self.shapes, self.images)
-        if not np.isfinite(measures).all():
-            names = [name for name, value in zip(MEASURES, measures, strict=True) if not np.isfinite(value)]
-            return QualityEstimate(0.0, (f"quality cannot be estimated: {', '.join(names)} not finite",))
         score = self.score(measures)
         return QualityEstimate(score, self._reasons(evidence, measures) if score < self.flag_below else ())
 
