@@ -132,7 +132,7 @@ class TestHiddenCopies:
         """The fault there once was: counts taken by NumPy from the device's tensors."""
 
         def by_numpy(predicted: Tensor, truth: Tensor) -> Tensor:
-            one, other = np.array(predicted), np.array(truth)
+            one, other = np.asarray(predicted), np.asarray(truth)
             return torch.tensor(
                 [(one & other).sum(), (one & ~other).sum(), (~one & other).sum(), (~one & ~other).sum()]
             )

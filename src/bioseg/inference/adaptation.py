@@ -46,7 +46,7 @@ def match_histogram(image: ImageArray, quantiles: NDArray[np.float32]) -> ImageA
     return np.asarray(np.interp(image, own, wanted), np.float32)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: tensors made in it could not be used outside
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """A copy with the batch-norm means and variances of other images (Li et al. 2016, AdaBN) and the same weights.
 
