@@ -5,8 +5,6 @@ how unlike the training images the image is. The score is the Dice expected from
 contour and the image are in distribution.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +13,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from bioseg.inference.predictor import Evidence
-from bioseg.specs import Fraction, check
+from bioseg.specs import Fraction, NonNegative, Positive, check
 from bioseg.types import BiosegError, Mask, QualityEstimate
 
 Numbers = NDArray[np.float64]
@@ -52,8 +50,6 @@ FAINT = 0.002
 REASONS = 3
 """At most this many are given."""
 
-RENEW = "the file is foreign or was changed; fit the quality model again"
-
 
 @dataclass(frozen=True)
 class Distribution:
@@ -68,21 +64,22 @@ class Distribution:
     """
 
     mean: tuple[float, ...]
-    scale: tuple[float, ...]
+    scale: tuple[Positive, ...]
     axes: tuple[tuple[float, ...], ...]
-    spread: tuple[float, ...]
-    rest: float
+    spread: tuple[Positive, ...]
+    rest: Positive
 
     def __post_init__(self) -> None:
-        """Refuse lengths that do not fit together, and numbers out of range."""
-        size = len(_numbers(self.mean, "mean"))
-        _numbers(self.scale, "scale", count=size, above_zero=True)
-        _numbers(self.spread, "spread", above_zero=True)
-        _numbers((self.rest,), "rest", above_zero=True)
-        if not isinstance(self.axes, tuple) or len(self.axes) != len(self.spread):
-            raise BiosegError(f"axes: one per number in spread is needed, {len(self.spread)}; {RENEW}")
-        for axis in self.axes:
-            _numbers(axis, "axes", count=size)
+        """Refuse invalid values, and lengths that do not fit each other."""
+        check(self, "")
+        if {len(self.scale), *map(len, self.axes)} - {len(self.mean)}:
+            raise BiosegError(
+                f"scale, axes: not of length {len(self.mean)} as the mean is; fit the quality model again"
+            )
+        if len(self.spread) != len(self.axes):
+            raise BiosegError(
+                f"spread: {len(self.spread)} values for {len(self.axes)} axes; fit the quality model again"
+            )
 
     def standardised(self, vector: Numbers) -> Numbers:
         """The difference from the mean in units of ``scale``, [D]."""
@@ -90,6 +87,10 @@ class Distribution:
 
     def distance(self, vector: Numbers) -> float:
         """Mahalanobis distance over √D, about 1 for a vector of this distribution; 0 where D is 0."""
+        if len(vector) != len(self.mean):
+            raise BiosegError(
+                f"quality model: {len(vector)} features, it was fitted on {len(self.mean)}; fit it again for this network"
+            )
         if not self.mean:
             return 0.0
         offset = self.standardised(vector)
@@ -109,13 +110,15 @@ class Logistic:
     """
 
     base: float
-    weights: tuple[float, ...]
+    weights: tuple[NonNegative, ...]
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        _numbers((self.base,), "base")
-        if min(_numbers(self.weights, "weights", count=len(MEASURES))) < 0:
-            raise BiosegError(f"weights: {min(self.weights):g}; each must be 0 or more; {RENEW}")
+        """Refuse invalid values, and another number of weights than there are measures."""
+        check(self, "")
+        if len(self.weights) != len(MEASURES):
+            raise BiosegError(
+                f"weights: {len(self.weights)} values for {len(MEASURES)} measures; fit the quality model again"
+            )
 
     def at(self, measures: Numbers) -> float:
         """The value for measures [M]."""
@@ -143,23 +146,25 @@ class QualityModel:
     flag_below: Fraction
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not fit together."""
-        check(self, "quality model")
-        _numbers(self.limits, "limits", count=len(MEASURES))
+        """Refuse invalid values, and another number of them than there are measures or descriptors."""
+        check(self, "")
+        if len(self.limits) != len(MEASURES):
+            raise BiosegError(
+                f"limits: {len(self.limits)} values for {len(MEASURES)} measures; fit the quality model again"
+            )
         if len(self.shapes.mean) != len(DESCRIPTORS):
-            raise BiosegError(f"shapes.mean: {len(self.shapes.mean)} numbers; expected {len(DESCRIPTORS)}; {RENEW}")
+            raise BiosegError(
+                f"shapes: of length {len(self.shapes.mean)}, not {len(DESCRIPTORS)}; fit the quality model again"
+            )
 
     def estimate(self, evidence: Evidence) -> QualityEstimate:
         """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why.
 
+        Evidence that is not finite has the score 0 and is flagged.
+
         Raises:
-            BiosegError: The network's features are not as many as the model's.
+            BiosegError: The network has another number of features than the one the model was fitted on.
         """
-        if len(evidence.features) != len(self.images.mean):
-            raise BiosegError(
-                f"quality model: fitted to {len(self.images.mean)} features, the network returns {len(evidence.features)}; "
-                f"{RENEW}"
-            )
         parts = {"copies": evidence.copies, "probability": evidence.probability, "features": evidence.features}
         if bad := [name for name, values in parts.items() if not np.isfinite(values).all()]:
             return QualityEstimate(
@@ -252,21 +257,3 @@ def _dice(one: NDArray[np.generic], other: Mask) -> float:
     """Dice of two masks, or of a probability and a mask, close to the expected Dice; 1 where both are empty."""
     both = float(one.sum(dtype=float)) + float(other.sum(dtype=float))
     return 2 * float(one[other].sum(dtype=float)) / both if both else 1.0
-
-
-def _numbers(
-    values: Sequence[float], name: str, *, count: int | None = None, above_zero: bool = False
-) -> Sequence[float]:
-    """``values`` if they are finite numbers, as many as wanted, and in range.
-
-    Raises:
-        BiosegError: They are not.
-    """
-    if not isinstance(values, tuple) or count not in (None, len(values)):
-        raise BiosegError(f"{name}: a list of {'' if count is None else f'{count} '}numbers is needed; {RENEW}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise BiosegError(f"{name}: holds {value!r}, which is no finite number; {RENEW}")
-        if above_zero and value <= 0:
-            raise BiosegError(f"{name}: holds {value:g}; each must be above 0; {RENEW}")
-    return values
