@@ -34,7 +34,7 @@ OUTSIDE_EVALUATION = {"torch", "matplotlib", "pydicom", "PIL"}
 
 def room(module: str) -> str:
     """``bioseg.datasets.splits`` → ``datasets``; of the package itself nothing."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def imports(source: str) -> set[str]:

@@ -1,7 +1,6 @@
-"""What both pretrained models of chest X-rays promise: polarity and aspect ratio do not matter."""
+"""The contract of both pretrained chest X-ray models: polarity and aspect ratio do not matter."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,24 +25,24 @@ def back(mask: Mask, like: Array) -> Mask:
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["cxr-lungs", "cxr-lungs-all"])
 class TestOneMask:
-    def looked_at(self, archive) -> list[RawImage]:
+    def images(self, archive) -> list[RawImage]:
         cases = [*jsrt.list_cases(archive("jsrt"))[5::45], *shenzhen.list_cases(archive("shenzhen"))[5::45]]
         assert len(cases) == 10
         return [reading.read_image(case) for case in cases]
 
     def test_whichever_way_the_greys_run(self, name: str, archive) -> None:
-        predictor = open_predictor(Path(name), "cpu")
-        for raw_image in self.looked_at(archive):
+        predictor = open_predictor(name, "cpu")
+        for raw_image in self.images(archive):
             upright = predictor.predict(raw_image).mask
             assert 0.1 < upright.mean() < 0.6
             film = replace(raw_image, pixels=255 - raw_image.pixels)
             said = replace(film, inverted=True, white=255.0)
-            for other in (film, said):  # found by looking; said by the header
+            for other in (film, said):  # found from the pixels; said by the header
                 assert dice(confusion(predictor.predict(other).mask, upright)) > 0.995
 
     def test_squashed_or_in_true_aspect_or_in_a_frame(self, name: str, archive) -> None:
-        predictor = open_predictor(Path(name), "cpu")
-        for raw_image in self.looked_at(archive):
+        predictor = open_predictor(name, "cpu")
+        for raw_image in self.images(archive):
             squashed = predictor.predict(raw_image).mask
             for rows, cols in ((600, 480), (430, 560)):
                 true = predictor.predict(replace(raw_image, pixels=resized(raw_image.pixels, rows, cols))).mask

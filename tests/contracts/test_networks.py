@@ -1,4 +1,4 @@
-"""What every network promises, whatever is inside it."""
+"""The contract of every network."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from bioseg.inference.device import place
 from bioseg.models import cyclegan, enhanced_unet, pretrained_unet, residual_fcn, unet
 from bioseg.models.pretrained_unet import pretrained_unet as pretrained
 
@@ -50,27 +51,34 @@ def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
     assert sum(tensor.numel() for tensor in state.values()) == whole
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (65, 97), (33, 40), (1, 7)])
+@pytest.mark.parametrize("shape", [(64, 64), (65, 97), (33, 40), (1, 7), (1, 1), (3, 500)])
 def test_any_size_gives_finite_logits_of_that_size(
-    one: tuple[nn.Module, int, int, int], shape: tuple[int, int]
+    one: tuple[nn.Module, int, int, int], shape: tuple[int, int], device: torch.device
 ) -> None:
     network, channels, *_ = one
-    logits = network.eval()(torch.rand(1, channels, *shape))
+    network = place(network, device)
+    logits = network.eval()(torch.rand(1, channels, *shape, device=device))
     assert logits.shape == (1, 1, *shape)
     assert logits.isfinite().all()
+    logits = network.train()(torch.rand(2, channels, *shape, device=device))
+    logits.square().sum().backward()
+    assert logits.shape == (2, 1, *shape)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_every_parameter_learns(one: tuple[nn.Module, int, int, int]) -> None:
+def test_every_parameter_learns(one: tuple[nn.Module, int, int, int], device: torch.device) -> None:
     network, channels, *_ = one
-    network.train()
-    network(torch.rand(2, channels, 64, 64)).square().sum().backward()
+    network = place(network, device).train()
+    network(torch.rand(2, channels, 64, 64, device=device)).square().sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-def test_a_prediction_depends_on_nothing_but_its_image(one: tuple[nn.Module, int, int, int]) -> None:
+def test_a_prediction_depends_on_nothing_but_its_image(
+    one: tuple[nn.Module, int, int, int], device: torch.device
+) -> None:
     network, channels, *_ = one
-    network.eval()
-    images = torch.rand(3, channels, 64, 64)
+    network = network.to(device).eval()
+    images = torch.rand(3, channels, 64, 64, device=device)
     with torch.inference_mode():
         together, alone = network(images), torch.cat([network(image[None]) for image in images])
         last = network(images.contiguous(memory_format=torch.channels_last))
@@ -91,6 +99,24 @@ def test_same_seed_same_weights_and_back_from_safetensors(name: str) -> None:
     assert any(not torch.equal(first[key], other[key]) for key in first)
     networks[2].load_state_dict(load(save({key: value.contiguous() for key, value in first.items()})))
     assert all(torch.equal(first[key], value) for key, value in networks[2].state_dict().items())
+
+
+def test_features_are_the_global_means_of_the_deepest_map(device: torch.device) -> None:
+    for network in (pretrained(imagenet=False), enhanced_unet.enhanced_unet("lite0")):
+        network = network.to(device).eval()
+        images = torch.rand(2, 1, 64, 64, device=device)
+        with torch.inference_mode():
+            logits, features = network.with_features(images)
+            deepest = network.encoder(((images.expand(-1, 3, -1, -1)) - network.mean) / network.deviation)[-1]
+            assert torch.equal(logits, network(images))
+        assert torch.allclose(features, deepest.mean((2, 3)), atol=1e-6)
+
+
+def test_an_image_of_one_plane_has_one_presence(device: torch.device) -> None:
+    network = pretrained(imagenet=False, outputs=2, presence=True).to(device).eval()
+    logits = network(torch.rand(2, 1, 40, 33, device=device))
+    assert logits.shape == (2, 3, 40, 33)
+    assert torch.equal(logits[:, 2].amax((1, 2)), logits[:, 2].amin((1, 2)))
 
 
 def test_it_can_be_exported(one: tuple[nn.Module, int, int, int]) -> None:

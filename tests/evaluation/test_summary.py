@@ -1,9 +1,11 @@
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bioseg import files
 from bioseg.evaluation import summary
 from bioseg.evaluation.summary import Row
 from bioseg.types import BiosegError
@@ -52,11 +54,31 @@ def test_many_cases_of_a_patient_do_not_narrow_the_interval() -> None:
     assert naive[1] - naive[0] < 0.5 * (grouped[1] - grouped[0])
 
 
-def test_one_patient_has_no_interval_and_nothing_known_is_nan() -> None:
+def test_one_patient_has_no_interval_and_nothing_defined_is_nan() -> None:
     assert all(map(math.isnan, summary.summarise(rows([0.5, 0.6], patients=["p", "p"]))["dice"]["ci95"]))
     nothing = summary.summarise(rows([NAN, NAN]))["dice"]
     assert nothing["undefined"] == 2
     assert math.isnan(nothing["mean"])
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.7, 0.9], [0.5, NAN]])
+def test_the_cases_of_one_patient_have_scores_but_no_interval(values: list[float], tmp_path: Path) -> None:
+    """No number is made up, and the file says null, not NaN."""
+    table = rows(values, patients=["p"] * len(values))
+    result = summary.summarise(table)
+    assert result["patients"] == 1
+    assert result["dice"]["mean"] == pytest.approx(np.nanmean(values))
+    assert [math.isnan(bound) for bound in result["dice"]["ci95"]] == [True, True]
+    pair = summary.compare(table, rows([value + 0.01 for value in values], patients=["p"] * len(values)))
+    assert [math.isnan(bound) for bound in pair["ci95"]] == [True, True]
+    files.write_json(tmp_path / "summary.json", result)
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert written["dice"]["ci95"] == [None, None] and "NaN" not in (tmp_path / "summary.json").read_text()
+
+
+def test_one_patient_among_those_with_a_score_has_no_interval_either() -> None:
+    result = summary.summarise(rows([0.5, 0.6, NAN], patients=["p", "p", "q"]))
+    assert result["patients"] == 2 and all(map(math.isnan, result["dice"]["ci95"]))
 
 
 def test_comparison_is_paired() -> None:

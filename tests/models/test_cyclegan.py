@@ -24,9 +24,9 @@ def test_parameters_and_shapes_are_the_pages(build: Callable[[], nn.Module]) -> 
     assert network(images).shape == ((1, 1, 16, 16) if build is cyclegan.discriminator else (1, 1, 256, 256))
 
 
-def test_the_residual_blocks_join_and_do_not_add() -> None:
+def test_the_residual_blocks_concatenate_and_do_not_add() -> None:
     torch.manual_seed(0)
-    block, x = cyclegan.Joined(6, 4), torch.rand(2, 6, 8, 8)
+    block, x = cyclegan.ConcatenatingBlock(6, 4), torch.rand(2, 6, 8, 8)
     y = block(x)
     assert y.shape == (2, 10, 8, 8)
     assert torch.equal(y[:, 4:], x)

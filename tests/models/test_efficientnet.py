@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
+from torch import Tensor, nn
 
 from bioseg.models import efficientnet
 from bioseg.models.efficientnet import SPECS, EfficientNet, load_imagenet
@@ -17,11 +18,28 @@ PARAMETERS = {
 }  # fmt: skip
 
 
+class Classifier(nn.Module):
+    """The published network: the encoder with the head that bioseg has no use for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        lite, self.encoder = SPECS[name].lite, EfficientNet(name)
+        width = 1280 if lite else efficientnet._rounded(1280 * SPECS[name].width)
+        norm = nn.BatchNorm2d(width, eps=1e-3)
+        self.head = nn.Sequential(
+            nn.Conv2d(self.encoder.widths[-1], width, 1, bias=False), norm, nn.ReLU6() if lite else nn.SiLU()
+        )
+        self.classifier = nn.Linear(width, 1000)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.head(self.encoder(images)[-1]).mean((2, 3)))
+
+
 def test_the_whole_family_has_its_parameters() -> None:
     assert set(PARAMETERS) == set(SPECS)
     with torch.device("meta"):
         for name, count in PARAMETERS.items():
-            assert sum(p.numel() for p in EfficientNet(name, 1000).parameters()) == count, name
+            assert sum(p.numel() for p in Classifier(name).parameters()) == count, name
 
 
 @pytest.mark.parametrize(("name", "widths"), [("lite0", [16, 24, 40, 112, 320]), ("b7", [32, 48, 80, 224, 640])])
@@ -40,8 +58,13 @@ def test_taps(name: str, widths: list[int]) -> None:
     ("image", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967}), ("rocket", {657, 744, 812})]
 )
 def test_the_real_weights_know_real_images(image: str, classes: set[int]) -> None:
-    network = EfficientNet("lite0", 1000)
-    load_imagenet(network)
+    network = Classifier("lite0").eval()
+    load_imagenet(network.encoder)
+    package = SPECS["lite0"].package
+    assert package is not None
+    published = torch.load(efficientnet._packaged(package), weights_only=True)
+    for part, prefix in ((network.head[0], "_conv_head."), (network.head[1], "_bn1."), (network.classifier, "_fc.")):
+        part.load_state_dict({k.removeprefix(prefix): v for k, v in published.items() if k.startswith(prefix)})
     image = Image.fromarray(getattr(data, image)())
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -49,7 +72,7 @@ def test_the_real_weights_know_real_images(image: str, classes: set[int]) -> Non
     spec = SPECS["lite0"]
     values = (np.asarray(small, np.float32) / 255 - np.float32(spec.mean)) / np.float32(spec.deviation)
     with torch.inference_mode():
-        logits = network.eval().classify(torch.from_numpy(values).permute(2, 0, 1)[None].float())
+        logits = network(torch.from_numpy(values).permute(2, 0, 1)[None].float())
     assert int(logits.argmax()) in classes
 
 

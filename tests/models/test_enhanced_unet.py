@@ -28,7 +28,7 @@ def test_any_encoder_fits_under_it() -> None:
     assert shapes == {(1, 1, 40, 70)}
 
 
-def test_the_encoder_hands_on_what_happens_inside_the_blocks() -> None:
+def test_the_encoder_returns_activations_from_inside_the_blocks() -> None:
     torch.manual_seed(0)
     whole = EfficientNet("lite0").eval()
     seen: list[Tensor] = []

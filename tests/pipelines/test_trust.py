@@ -1,8 +1,9 @@
-"""The quality of a small model of phantom chests: what it flags, and that every reader gets it."""
+"""The quality model of a small model of phantom chests: what it flags, and where its estimates are written."""
 
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +11,29 @@ import pytest
 import torch
 from PIL import Image
 
-from bioseg import files, recipes
+from bioseg import recipes
 from bioseg.datasets import phantom_layouts
 from bioseg.datasets.samples import InMemory
 from bioseg.evaluation.summary import read_csv
 from bioseg.images.formats import RawImage
 from bioseg.inference.predictor import Predictor
-from bioseg.pipelines import models, predict
+from bioseg.pipelines import assemble, models, predict
 from bioseg.pipelines.open import open_predictor
-from bioseg.pipelines.quality import add_quality, renew_quality
-from bioseg.pipelines.train import Order, train
-from bioseg.quality.model import MEASURES
-from bioseg.record import decode, encode
+from bioseg.pipelines.quality import renew_quality
+from bioseg.pipelines.train import TrainJob, train
+from bioseg.quality import fit as fit_quality
+from bioseg.quality.model import MEASURES, QualityModel
+from bioseg.recipe import SegmentationRecipe
+from bioseg.record import QUALITY, encode, read_spec
 from bioseg.settings import override
 from bioseg.specs import call
-from bioseg.types import BiosegError, Case
+from bioseg.types import SILENT, BiosegError, Callbacks, Case
 from tests.foreign_images import FOREIGN
 
 SIZE = 64
 SETTINGS = (
     f"preparation.size_px=[{SIZE},{SIZE}]", "training.epochs=20", "training.batch_size=8", "augmentation=null",
-    "network.momentum=0.3", "split.test=0.15", "split.validation=0.25", "quality.least=0.8",
+    "network.momentum=0.3", "split.test=0.15", "split.validation=0.25", "quality.flag_below=0.8",
 )  # fmt: skip
 
 
@@ -42,8 +45,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("BIOSEG_CACHE", str(folder / "cache"))
         patch.setattr(fit_quality, "COPIES", 40)
         phantom_layouts.write_montgomery(folder / "data", count=28, seed=0, size_px=SIZE)
-        order = Order(recipes.get("cxr-lungs"), folder / "data", folder / "run", settings=SETTINGS)
-        train(order, progress=lambda *what: None, log=lambda line: None)
+        recipe = recipes.get("cxr-lungs")
+        assert isinstance(recipe, SegmentationRecipe)
+        train(TrainJob(recipe, folder / "data", folder / "run", settings=SETTINGS, device="cpu"))
     return folder
 
 
@@ -71,45 +75,46 @@ def test_the_file_is_small_and_can_be_written_anew(made: Path, tmp_path: Path, m
     monkeypatch.setattr(fit_quality, "COPIES", 40)
     written = (made / "run" / QUALITY).read_bytes()
     assert len(written) < 300_000
-    quality = decode(json.loads(written))
-    assert quality.least == 0.8 and len(quality.limits) == len(MEASURES)
+    quality = read_spec(made / "run" / QUALITY, QualityModel)
+    assert quality.flag_below == 0.8 and len(quality.limits) == len(MEASURES)
     assert json.loads(json.dumps(encode(quality))) == json.loads(written)
     for name in ("record.json", "best.safetensors"):
         shutil.copy(made / "run" / name, tmp_path / name)
     assert open_predictor(tmp_path, "cpu").quality is None
     renew_quality(tmp_path, made / "data", device="cpu")
     renewed = open_predictor(tmp_path, "cpu").quality
-    assert renewed is not None and np.allclose(renewed.limits, quality.limits, atol=0.01)
+    assert isinstance(renewed, QualityModel) and np.allclose(renewed.limits, quality.limits, atol=0.01)
 
 
-def test_predict_writes_it_down(made: Path, tmp_path: Path) -> None:
+def test_predict_writes_it(made: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(FOREIGN["lateral"](SIZE)).save(tmp_path / "in" / "lateral.png")
     shutil.copy(next((made / "data" / "CXR_png").iterdir()), tmp_path / "in" / "chest.png")
-    said: list[str] = []
+    lines: list[str] = []
     predictor = open_predictor(made / "run", "cpu")
     images = predict.find_images([tmp_path / "in"])
-    predict.predict(predictor, images, tmp_path / "out", log=said.append)
+    predict.predict(predictor, images, tmp_path / "out", callbacks=Callbacks(log=lines.append))
     with open(tmp_path / "out" / "measurements.csv") as file:
         rows = {Path(row["file"]).stem: row for row in csv.DictReader(file)}
     assert rows["chest"]["flag"] == "" and float(rows["chest"]["quality"]) > 0.8
     assert rows["lateral"]["flag"] != "" and float(rows["lateral"]["quality"]) < 0.5
-    assert len(said) == 1 and said[0].startswith("1 of 2 flagged")
+    assert len(lines) == 1 and lines[0].startswith("1 of 2 flagged")
 
-    predictor.quality = None
-    predict.predict(predictor, images, tmp_path / "out", log=said.append)
-    with open(tmp_path / "out" / "measurements.csv") as file:
+    without = replace(predictor, quality=None)
+    predict.predict(without, images, tmp_path / "without", callbacks=Callbacks(log=lines.append))
+    with open(tmp_path / "without" / "measurements.csv") as file:
         assert {(row["quality"], row["flag"]) for row in csv.DictReader(file)} == {("", "")}
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 def test_masks_are_the_same_with_and_without(made: Path) -> None:
     predictor = open_predictor(made / "run", "cpu")
     raw_image = RawImage(FOREIGN["lateral"](SIZE))
     with_quality = predictor.predict(raw_image)
-    predictor.quality = None
-    assert np.allclose(predictor.predict(raw_image).probability, with_quality.probability, atol=1e-6)
-    assert np.array_equal(predictor.predict(raw_image).mask, with_quality.mask)
+    without = replace(predictor, quality=None).predict(raw_image)
+    assert without.quality is None
+    assert np.allclose(without.probability, with_quality.probability, atol=1e-6)
+    assert np.array_equal(without.mask, with_quality.mask)
 
 
 def test_the_report_says_how_far_to_trust_it(made: Path) -> None:
@@ -119,41 +124,36 @@ def test_the_report_says_how_far_to_trust_it(made: Path) -> None:
     assert "<th>Quality" not in page and "<th>Flagged" not in page
 
 
-def test_a_shipped_model_keeps_it(made: Path, tmp_path: Path) -> None:
+def test_a_pretrained_model_keeps_it(made: Path, tmp_path: Path) -> None:
     folder = models.package(made / "run", "phantoms", "card", root=tmp_path)
     assert open_predictor(folder, "cpu").quality == open_predictor(made / "run", "cpu").quality
 
 
-def test_a_recipe_asks_for_it_or_not() -> None:
+def test_a_recipe_has_one_or_not() -> None:
     recipe = recipes.get("cxr-lungs")
     assert override(recipe, "quality=null").quality is None  # type: ignore[union-attr]
-    assert dict(override(recipe, "quality.least=0.8").quality.arguments) == {"least": 0.8}  # type: ignore[union-attr]
+    assert dict(override(recipe, "quality.flag_below=0.8").quality.arguments) == {"flag_below": 0.8}  # type: ignore[union-attr]
     with pytest.raises(BiosegError, match="patches"):
-        override(recipe, "preparation.fit=windows")
+        override(recipe, "preparation.fit=patches")
 
 
-def test_a_fold_learns_from_its_own_parts_and_the_ensemble_from_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = {0: (["a", "b"], ["c"]), 1: (["a", "c", "gone"], ["b"])}
-    files.write_json(tmp_path / "record.json", {"recipe": {}, "folds": 2})
-    for fold, (train_ids, validation) in parts.items():
-        own = {"recipe": {}, "folds": 0, "parts": {"train": train_ids, "validation": validation}}
-        files.write_json(tmp_path / f"fold-{fold}" / "record.json", own)
-    monkeypatch.setattr(Predictor, "open", lambda folder, device: folder)
-    cases = [Case(name, name, Path("x")) for name in "abc"]
-    samples = InMemory(cases, (), torch.zeros(3, 1, 2, 2), torch.zeros(3, 1, 2, 2))
-    add_quality(tmp_path, call(names_of), samples, device="cpu")
-    first = [tmp_path / "fold-0", ["a", "b"], ["c"]]
-    written = [
-        json.loads((folder / QUALITY).read_text()) for folder in (tmp_path, tmp_path / "fold-0", tmp_path / "fold-1")
+def test_a_fold_is_fitted_to_its_own_parts_and_the_ensemble_to_the_first_fold_s(tmp_path: Path) -> None:
+    cases = {name: Case(name, name, Path("x")) for name in "abc"}
+    recipe = recipes.get("cxr-lungs")
+    assert isinstance(recipe, SegmentationRecipe)
+    whole = Predictor(replace(recipe, quality=call(names_of)), ())
+    parts = [("ab", "c"), ("ac", "b")]
+    folds = [
+        assemble._Fold(tmp_path / f"fold-{k}", whole, *([cases[name] for name in part] for part in pair))
+        for k, pair in enumerate(parts)
     ]
-    assert written == [
-        [str(tmp_path), *first[1:]],
-        [str(first[0]), *first[1:]],
-        [str(tmp_path / "fold-1"), ["a", "c"], ["b"]],
-    ]
+    samples = InMemory(list(cases.values()), (), torch.zeros(3, 1, 2, 2), torch.zeros(3, 1, 2, 2))
+    whole, folds = assemble._fit_quality(tmp_path, whole, folds, samples, SILENT)
+    expected = [[list("ab"), list("c")], [list("ab"), list("c")], [list("ac"), list("b")]]
+    assert [one.quality for one in (whole, *(fold.predictor for fold in folds))] == expected
+    places = (tmp_path, tmp_path / "fold-0", tmp_path / "fold-1")
+    assert [json.loads((folder / QUALITY).read_text()) for folder in places] == expected
 
 
-def names_of(predictor: Path, train: InMemory, validation: InMemory) -> list[object]:
-    return [str(predictor), [case.id for case in train.cases], [case.id for case in validation.cases]]
+def names_of(predictor: Predictor, train: InMemory, validation: InMemory) -> list[list[str]]:
+    return [[case.id for case in part.cases] for part in (train, validation)]

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
 from bioseg.datasets.targets import core
-from bioseg.inference import tta
 from bioseg.postprocess.boxes import Boxes, bounding_box, find_boxes
 from bioseg.postprocess.instances import Instances, find_objects
 from bioseg.postprocess.masks import Postprocess, finish
@@ -16,8 +14,8 @@ def discs(*centres: tuple[int, int], radius: int = 8, size: int = 60) -> list[np
     return [(rows - r) ** 2 + (cols - c) ** 2 <= radius**2 for r, c in centres]
 
 
-class TestCores:
-    def test_every_object_has_one_core_and_touching_ones_are_parted(self) -> None:
+class TestMarkers:
+    def test_every_object_has_one_marker_and_touching_ones_are_separated(self) -> None:
         labels = np.zeros((60, 60), np.int32)
         for number, disc in enumerate(discs((20, 20), (20, 34), (50, 50), radius=8), 1):
             labels[disc] = number
@@ -28,13 +26,13 @@ class TestCores:
         assert all(0 < (inner & (labels == n)).sum() <= (labels == n).sum() for n in (1, 2, 3, 9))
         assert 0.2 < (inner & (labels == 3)).sum() / (labels == 3).sum() < 0.5
 
-    def test_a_larger_share_is_a_smaller_core(self) -> None:
+    def test_a_larger_share_is_a_smaller_marker(self) -> None:
         labels = discs((30, 30), radius=20)[0].astype(np.int32)
         assert core(labels, share=0.8).sum() < core(labels, share=0.4).sum() < core(labels, share=0.0).sum() + 1
 
 
 class TestObjects:
-    def test_touching_discs_are_told_apart(self) -> None:
+    def test_touching_discs_are_separated(self) -> None:
         a, b = discs((25, 20), (25, 34))
         mask = a | b
         seeds = sum(discs((25, 20), (25, 34), radius=3)).astype(np.float32)
@@ -43,7 +41,7 @@ class TestObjects:
         assert ((found > 0) == mask).all()
         assert found[25, 20] != found[25, 34]
 
-    def test_a_part_without_core_is_one_object_and_specks_are_dropped(self) -> None:
+    def test_a_component_without_a_marker_is_one_object_and_specks_are_removed(self) -> None:
         a, b = discs((15, 15), (45, 45))
         speck = np.zeros((60, 60), bool)
         speck[5:7, 50:53] = True
@@ -68,27 +66,27 @@ class TestBoxes:
         assert (box.x, box.y, box.width, box.height) == (30, 10, 30, 10)
         assert box.confidence == pytest.approx((0.8 * 299 + 0.6) / 300)
 
-    def test_parts_touching_at_a_corner_are_one(self) -> None:
+    def test_components_touching_at_a_corner_are_one(self) -> None:
         mask = np.zeros((10, 10), bool)
         mask[1:3, 1:3] = mask[3:5, 3:5] = True
         assert [(b.x, b.width) for b in find_boxes(mask, mask.astype(np.float32), Boxes())] == [(1, 4)]
 
-    def test_surest_first_small_ones_out_gate_and_shrinkage(self) -> None:
+    def test_highest_confidence_first_minimal_area_minimal_presence_and_shrinkage(self) -> None:
         probability = np.zeros((100, 100), np.float32)
         probability[:20, :20], probability[50:60, 50:90], probability[90:92, 0:2] = 0.6, 0.9, 1.0
         mask = probability > 0.5
         found = find_boxes(mask, probability, Boxes(min_area=0.001))
         assert [round(box.confidence, 2) for box in found] == [0.9, 0.6]
-        assert find_boxes(mask, probability, Boxes(gate=0.5), whole=0.49) == ()
-        assert len(find_boxes(mask, probability, Boxes(gate=0.5), whole=0.5)) == 3
+        assert find_boxes(mask, probability, Boxes(min_presence=0.5), presence=0.49) == ()
+        assert len(find_boxes(mask, probability, Boxes(min_presence=0.5), presence=0.5)) == 3
         assert bounding_box((50, 50, 60, 90), shrink=0.1) == Box(52, 50.5, 36, 9)
 
-    def test_the_gate_is_the_output_of_the_whole_image(self) -> None:
-        inside = np.full((10, 10), 0.9, np.float32)
-        how = Postprocess(boxes=Boxes(gate=0.5))
-        assert finish({"foreground": inside, "presence": inside * 0 + 0.4}, how).boxes == ()
-        assert len(finish({"foreground": inside, "presence": inside * 0 + 0.6}, how).boxes or ()) == 1
-        assert len(finish({"foreground": inside}, how).boxes or ()) == 1
+    def test_presence_is_the_output_for_the_whole_image(self) -> None:
+        foreground = np.full((10, 10), 0.9, np.float32)
+        how = Postprocess(boxes=Boxes(min_presence=0.5))
+        assert finish({"foreground": foreground, "presence": foreground * 0 + 0.4}, how).boxes == ()
+        assert len(finish({"foreground": foreground, "presence": foreground * 0 + 0.6}, how).boxes or ()) == 1
+        assert len(finish({"foreground": foreground}, how).boxes or ()) == 1
 
 
 def test_never_empty() -> None:
@@ -96,22 +94,3 @@ def test_never_empty() -> None:
     faint[2:4, 2:4], faint[7, 7] = 0.3, 0.1
     assert not finish({"foreground": faint}, Postprocess()).mask.any()
     assert finish({"foreground": faint}, Postprocess(never_empty=True)).mask.sum() == 4
-
-
-def test_every_view_comes_back_in_its_place() -> None:
-    """A network that marks what is bright marks it in place whatever the view; one that likes the left has no say left."""
-    bright = torch.nn.Conv2d(1, 1, 1)
-    torch.nn.init.constant_(bright.weight, 8.0)
-    torch.nn.init.constant_(bright.bias, -4.0)
-    image = torch.rand(1, 1, 5, 7)
-    plain = tta.mean_probability([bright], image)
-    for flips, turns in ((True, False), (False, True), (True, True)):
-        assert torch.allclose(tta.mean_probability([bright], image, flips=flips, turns=turns), plain, atol=1e-6)
-
-    class Left(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.linspace(-3, 3, images.shape[-1]).expand_as(images)
-
-    for turns, views in ((False, 2), (True, 8)):
-        seen = tta.mean_probability([Left()], image, tta="flip", turns=turns)
-        assert torch.allclose(seen, torch.full_like(seen, 0.5), atol=1e-6), views

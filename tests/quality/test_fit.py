@@ -1,5 +1,6 @@
-"""What quality is learned from: statistics, spoiled copies, nonsense; and that odd data do not stop it."""
+"""What the quality model is fitted to: distributions, degraded copies, shuffled images; and that odd data do not stop it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from bioseg import recipes
 from bioseg.datasets.augment import Augmentation
-from bioseg.datasets.samples import InMemory
+from bioseg.datasets.samples import Batch, InMemory
 from bioseg.images.prepare import Preparation
+from bioseg.inference.backends.torch import torch_backend
 from bioseg.inference.predictor import Predictor
 from bioseg.postprocess.masks import Postprocess
 from bioseg.quality import fit as fitting
-from bioseg.quality.model import MEASURES
-from bioseg.types import Case
+from bioseg.quality.model import MEASURES, QualityModel
+from bioseg.types import BiosegError, Case
 
 SIZE = 32
 
@@ -32,9 +34,9 @@ class Bright(nn.Module):
 def predictor() -> Predictor:
     recipe = replace(
         recipes.get("cxr-lungs"), preparation=Preparation(size_px=(SIZE, SIZE)), augmentation=Augmentation(shift=0.05),
-        postprocess=Postprocess(), flips=False,
+        postprocess=Postprocess(), tta="none",
     )  # type: ignore[type-var]  # fmt: skip
-    return Predictor([Bright()], recipe, torch.device("cpu"))
+    return Predictor(recipe, (torch_backend(Bright(), torch.device("cpu")),))
 
 
 def discs(count: int, *, empty: bool = False) -> InMemory:
@@ -47,10 +49,11 @@ def discs(count: int, *, empty: bool = False) -> InMemory:
     return InMemory(cases, (), (0.25 + 0.5 * masks + noise).clamp(0, 1), masks.to(torch.uint8))
 
 
-def test_it_tells_good_from_spoiled_and_from_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_tells_good_images_from_shuffled_and_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "COPIES", 60)
     opened = predictor()
-    opened.quality = fitting.fit_quality(opened, discs(12), discs(5), least=0.8)
+    opened = replace(opened, quality=fitting.fit_quality(opened, discs(12), discs(5), flag_below=0.8))
+    assert isinstance(opened.quality, QualityModel)
     assert opened.quality.images.mean == ()
 
     def score(image: Tensor) -> float:
@@ -67,7 +70,7 @@ def test_it_tells_good_from_spoiled_and_from_nonsense(monkeypatch: pytest.Monkey
     assert score(torch.zeros(1, SIZE, SIZE)) < 0.5
 
 
-def test_the_same_seed_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "COPIES", 10)
     one, again = (fitting.fit_quality(predictor(), discs(6), discs(3)) for _ in range(2))
     assert one == again
@@ -75,10 +78,15 @@ def test_the_same_seed_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_one_image_or_nothing_to_contour_stops_nobody(empty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_or_no_foreground_still_gives_a_model(empty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "COPIES", 5)
     quality = fitting.fit_quality(predictor(), discs(1, empty=empty), discs(1, empty=empty))
-    numbers = [*quality.limits, quality.dice.base, *quality.dice.weights, *(one.base for one in quality.belongs)]
+    numbers = [
+        *quality.limits,
+        quality.dice.base,
+        *quality.dice.weights,
+        *(one.base for one in quality.in_distribution),
+    ]
     assert np.isfinite(numbers).all()
 
 
@@ -92,28 +100,28 @@ def test_no_weight_falls_below_zero() -> None:
     assert found.weights[0] > 2 * found.weights[1] > 0 and found.weights[2] == pytest.approx(0, abs=1e-9)
 
 
-def test_what_is_proper_is_told_from_nonsense_half_way_and_a_little_beyond() -> None:
+def test_the_boundary_lies_half_way_and_a_little_beyond() -> None:
     """Equal spreads: even odds lie in the middle, moved by the prior of 1 in 100, ln 99 · variance / distance."""
     spread = np.array([-1.0, 1.0])
-    proper, nonsense = np.zeros((2, 5)), np.zeros((2, 5))
-    proper[:, 3], nonsense[:, 3] = spread, 4 + spread
-    found = fitting._separation(proper, nonsense, 3)
+    inside, outside = np.zeros((2, 5)), np.zeros((2, 5))
+    inside[:, 3], outside[:, 3] = spread, 4 + spread
+    found = fitting._separation(inside, outside, 3)
     even = 2 + np.log(99) / 4
     assert found.at(np.array([0, 0, 0, even, 0])) == pytest.approx(0.5, abs=0.01)
     assert found.at(np.array([9, 9, 9, 0, 9])) > 0.99
-    never = fitting._separation(nonsense, proper, 3)  # it says nothing where nonsense looks the more proper
-    assert never.weights == (0.0,) * 5 and never.at(proper[0]) == pytest.approx(0.99, abs=1e-4)
+    never = fitting._separation(outside, inside, 3)  # it says nothing where shuffled images are the closer ones
+    assert never.weights == (0.0,) * 5 and never.at(inside[0]) == pytest.approx(0.99, abs=1e-4)
 
 
-def test_a_cloud_is_mean_and_shrunken_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distribution_is_mean_and_shrunken_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(0, 1, (30, 6)) @ rng.normal(0, 1, (6, 6)) + 5
-    whole = fitting._cloud(vectors)
+    whole = fitting._distribution(vectors)
     scaled = (vectors - vectors.mean(0)) / vectors.std(0)
     expected = np.sqrt(LedoitWolf(assume_centered=True).fit(scaled).mahalanobis(scaled) / 6)
     assert np.allclose([whole.distance(vector) for vector in vectors], expected, rtol=0.01)
     monkeypatch.setattr(fitting, "AXES", 3)
-    fewer = fitting._cloud(vectors)
+    fewer = fitting._distribution(vectors)
     assert (len(fewer.axes), len(whole.axes)) == (3, 6)
     distances = [fewer.distance(vector) for vector in vectors]
     assert np.corrcoef(distances, expected)[0, 1] > 0.7
@@ -129,7 +137,18 @@ def test_tiles_are_shuffled_whole() -> None:
     assert not torch.equal(mixed, images[..., :8, :])
 
 
-def test_the_images_looked_at_are_spread_evenly() -> None:
+def test_the_images_used_are_spread_evenly() -> None:
     assert fitting._evenly(5, 9) == [0, 1, 2, 3, 4]
     assert fitting._evenly(10, 4) == [0, 3, 6, 9]
     assert len(fitting._evenly(1000, 200)) == 200
+
+
+def test_a_set_that_cannot_be_read_any_more_is_one_line() -> None:
+    class Gone(InMemory):
+        def batches(self, *_: object, **__: object) -> Iterator[Batch]:  # type: ignore[override]
+            return iter(())
+
+    there, gone = discs(2), Gone(discs(2).cases, (), torch.zeros(2), torch.zeros(2))
+    for sets, which in (((gone, there), "training"), ((there, gone), "validation")):
+        with pytest.raises(BiosegError, match=f"no {which} image can be read any more"):
+            fitting.fit_quality(predictor(), *sets)

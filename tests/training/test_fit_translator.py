@@ -1,4 +1,4 @@
-"""The CycleGAN's loop: losses by hand, parties that move one by one, and resumption bit for bit."""
+"""The CycleGAN's loop: losses by hand, networks updated in turn, and resumption bit for bit."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from bioseg.models.weights import load_into
 from bioseg.recipe import TranslationRecipe
 from bioseg.specs import call
 from bioseg.training.adversarial import CycleGan, step
-from bioseg.training.fit_translator import Sides, fit_translator, look
+from bioseg.training.fit_translator import Domains, fit_translator, monitor
 from bioseg.training.run import Run
 from bioseg.types import BiosegError, Case
 
@@ -36,7 +36,7 @@ class Times(nn.Module):
 
 
 class Says(nn.Module):
-    """A discriminator that looks at nothing."""
+    """A discriminator that ignores its images."""
 
     def __init__(self, score: float) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def tiny(**training: object) -> TranslationRecipe:
         preparation=replace(recipe.preparation, size_px=(8, 8)),
         generator=call(nn.Conv2d, in_channels=1, out_channels=1, kernel_size=3, padding=1),
         discriminator=call(nn.Conv2d, in_channels=1, out_channels=1, kernel_size=4, stride=4),
-        training=replace(recipe.training, **{"rate": 0.01, "pool": 3, "keep_every": 2, **training}),
+        training=replace(recipe.training, **{"learning_rate": 0.01, "pool": 3, "keep_every": 2, **training}),
     )
 
 
@@ -64,13 +64,14 @@ def samples(count: int, seed: int) -> InMemory:
     return InMemory(cases, (), images, torch.zeros(count, 1, 8, 8, dtype=torch.uint8))
 
 
-TRAIN, WATCHED = Sides(samples(5, 0), samples(3, 1)), Sides(samples(2, 2), samples(1, 3))
+RECORD = {"format": 2, "recipe": {}, "fingerprint": "f"}
+TRAIN, MONITORED = Domains(samples(5, 0), samples(3, 1)), Domains(samples(2, 2), samples(1, 3))
 
 
 def fit(folder: Path, epochs: int, *, resume: bool = False) -> None:
     recipe = tiny(epochs=epochs)
-    run = Run(folder, {"fingerprint": "f"}, seed=recipe.training.seed, device=CPU, resume=resume)
-    fit_translator(run, recipe, TRAIN, WATCHED)
+    with Run(folder, RECORD, seed=recipe.training.seed, device=CPU, resume=resume) as run:
+        fit_translator(run, recipe, TRAIN, MONITORED)
 
 
 def by_hand(forwards: float, backwards: float, score: float) -> tuple[CycleGan, torch.optim.Optimizer]:
@@ -101,15 +102,15 @@ def test_perfect_generators_change_nothing_and_cost_nothing() -> None:
     images = torch.rand(2, 1, 8, 8)
     found = step(gan, optimiser, images, 1 - images, tiny().training, np.random.default_rng(0))
     assert found["loss"] == found["adversarial"] == found["identity"] == found["cycle"] == 0
-    scores, views = look(Pair(nn.Identity(), nn.Identity()), WATCHED, CPU)
+    scores, groups = monitor(Pair(nn.Identity(), nn.Identity()), MONITORED, CPU)
     assert set(scores.values()) == {0.0}
-    assert [len(view) for view in views] == [2, 2, 2, 1, 1, 1]
-    for given, translated, again in (views[:3], views[3:]):
-        assert torch.equal(given, translated) and torch.equal(given, again)
-    assert torch.equal(views[0], WATCHED.source._images * 2 - 1)
+    assert [len(group) for group in groups] == [2, 2, 2, 1, 1, 1]
+    for given, translated, reconstructed in (groups[:3], groups[3:]):
+        assert torch.equal(given, translated) and torch.equal(given, reconstructed)
+    assert torch.equal(groups[0], MONITORED.source._images * 2 - 1)
 
 
-def test_a_party_moves_only_by_its_own_loss() -> None:
+def test_a_network_is_updated_by_its_own_loss_alone() -> None:
     torch.manual_seed(0)
     gan = CycleGan(tiny())
     optimiser = torch.optim.SGD(gan.parameters(), lr=0.0)
@@ -151,9 +152,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     for rows in journals:
         assert all(row.pop("seconds") > 0 for row in rows)
     assert journals[0] == journals[1]
-    assert {"loss", "cycle", "identity", "adversarial", "discriminators", "watched_cycle", "watched_identity"} <= set(
-        journals[0][-1]
-    )
+    assert {
+        "loss",
+        "cycle",
+        "identity",
+        "adversarial",
+        "discriminators",
+        "monitored_cycle",
+        "monitored_identity",
+    } <= set(journals[0][-1])
     assert list((whole / "tensorboard").glob("events.*"))
 
 
@@ -166,22 +173,24 @@ def test_the_newest_generators_are_kept_and_every_second_epoch_s(tmp_path: Path)
     load_into(newest, tmp_path / "best.safetensors")
     load_into(second, tmp_path / "epochs" / "002.safetensors")
     assert not torch.equal(newest.forwards.weight, second.forwards.weight)
-    _, views = look(newest, WATCHED, CPU)
+    _, groups = monitor(newest, MONITORED, CPU)
     shown = np.asarray(Image.open(tmp_path / "images" / "003.png"))
     assert shown.shape == (6 * 8, 2 * 8)
-    assert np.array_equal(shown[8:16, 8:], np.rint((views[1][1, 0].numpy() / 2 + 0.5).clip(0, 1) * 255))
+    assert np.array_equal(shown[8:16, 8:], np.rint((groups[1][1, 0].numpy() / 2 + 0.5).clip(0, 1) * 255))
     assert not shown[24:, 8:].any(), "the target has only one image"
 
 
-def test_it_learns(tmp_path: Path) -> None:
+def test_the_cycle_loss_falls(tmp_path: Path) -> None:
     recipe = tiny(epochs=30, learning_rate=0.02)
-    run = Run(tmp_path, {"fingerprint": "f"}, seed=0, device=CPU, resume=False)
-    fit_translator(run, recipe, TRAIN, WATCHED)
-    assert run.history[-1]["watched_cycle"] < 0.7 * run.history[0]["watched_cycle"]
+    with Run(tmp_path, RECORD, seed=0, device=CPU, resume=False) as run:
+        fit_translator(run, recipe, TRAIN, MONITORED)
+    assert run.history[-1]["monitored_cycle"] < 0.7 * run.history[0]["monitored_cycle"]
 
 
-def test_a_loss_that_is_no_number_ends_it(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_it(tmp_path: Path) -> None:
     recipe = tiny(learning_rate=1e30, epochs=3)
-    run = Run(tmp_path, {"fingerprint": "f"}, seed=0, device=CPU, resume=False)
-    with pytest.raises(BiosegError, match=r"training\.rate"):
-        fit_translator(run, recipe, TRAIN, WATCHED)
+    with (
+        Run(tmp_path, RECORD, seed=0, device=CPU, resume=False) as run,
+        pytest.raises(BiosegError, match=r"training\.learning_rate"),
+    ):
+        fit_translator(run, recipe, TRAIN, MONITORED)

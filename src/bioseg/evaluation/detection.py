@@ -13,8 +13,8 @@ THRESHOLDS = np.arange(0.4, 0.76, 0.05)
 def image_score(predicted: Sequence[Box], truth: Sequence[Box]) -> float:
     """Mean over :data:`THRESHOLDS` of TP / (TP + FP + FN).
 
-    At each threshold the boxes, surest first, take the free true box of the largest IoU if that is above the threshold.
-    0 where boxes were drawn and there are none; NaN, left out of means, where there are neither.
+    At each threshold the predicted boxes, highest confidence first, are matched to the free true box of the largest IoU if
+    that is above the threshold. 0 where boxes are predicted and there are none; NaN where there are neither.
     """
     if not truth:
         return 0.0 if predicted else float("nan")
@@ -34,9 +34,9 @@ def image_score(predicted: Sequence[Box], truth: Sequence[Box]) -> float:
 
 
 def box_iou(a: Box, b: Box) -> float:
-    """Shared area over united area; 0 where both are empty."""
+    """Intersection over union of two boxes; 0 where both are empty."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    shared = max(0.0, width) * max(0.0, height)
-    united = a.width * a.height + b.width * b.height - shared
-    return shared / united if united else 0.0
+    intersection = max(0.0, width) * max(0.0, height)
+    union = a.width * a.height + b.width * b.height - intersection
+    return intersection / union if union else 0.0

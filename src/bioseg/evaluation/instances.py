@@ -1,4 +1,4 @@
-"""Scores of objects told apart: the Data Science Bowl's average precision."""
+"""Scores of instance segmentation: the average precision of the 2018 Data Science Bowl."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
 
 def instance_scores(predicted: Labels, truth: Labels) -> dict[str, float]:
-    """Average precision TP / (TP + FP + FN) of one image, and how many objects there are.
+    """Average precision TP / (TP + FP + FN) of one image, and its number of objects.
 
-    A predicted and a true object match where their IoU is above the threshold; one to one, which above .5 is unique.
-    At exactly .5 the pairs of largest IoU are taken. Source: the 2018 Data Science Bowl's evaluation page.
+    A predicted and a true object match where their IoU is above the threshold; the match
+    is unique. Source: the 2018 Data Science Bowl's evaluation page.
 
     Args:
-        predicted: [rows, cols], 0 outside, one number an object.
-        truth: The same grid.
+        predicted: [rows, cols], 0 in the background, one number per object.
+        truth: Same grid.
 
     Returns:
         ``ap`` (mean over :data:`THRESHOLDS`), ``ap50``, ``ap75``, ``objects``, ``objects_found`` (IoU above .5); the
@@ -40,7 +40,7 @@ def instance_scores(predicted: Labels, truth: Labels) -> dict[str, float]:
 
 
 def _matched(predicted: Labels, truth: Labels) -> tuple[NDArray[np.float64], int, int]:
-    """The IoU of each matched pair, and the number of predicted and of true objects."""
+    """The IoU of each matched pair, and the numbers of predicted and of true objects."""
     mine, a = _numbered(predicted)
     theirs, b = _numbered(truth)
     if not mine or not theirs:
@@ -54,6 +54,6 @@ def _matched(predicted: Labels, truth: Labels) -> tuple[NDArray[np.float64], int
 
 
 def _numbered(labels: Labels) -> tuple[int, NDArray[Any]]:
-    """The number of objects, and their numbers without gaps."""
+    """The number of objects, and the labels renumbered without gaps."""
     names, numbers = np.unique(np.append(0, labels), return_inverse=True)
     return len(names) - 1, numbers[1:].reshape(labels.shape)

@@ -1,8 +1,8 @@
 """Scores from the four counts of a confusion matrix.
 
-Conventions for empty masks: a ratio 0/0 is NaN, is counted as undefined and left out of means. So Dice, IoU, precision
-and recall of an empty prediction on an empty truth are NaN, and those of a false positive on an empty truth are 0 (its
-recall is NaN). Functions named after a study keep that study's smoothing instead, under which nothing is undefined.
+Empty masks: a ratio 0/0 is NaN, is counted as undefined and left out of means. So Dice, IoU, precision and recall of an empty
+prediction for an empty ground truth are NaN, and those of a false positive for an empty ground truth are 0 (its recall is NaN).
+Functions named after a study keep that study's smoothing instead, under which nothing is undefined.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Confusion:
 
     @property
     def swapped(self) -> "Confusion":
-        """The same pixels with the background as the class of interest."""
+        """The same counts with the background as the positive class."""
         return Confusion(self.tn, self.fn, self.fp, self.tp)
 
 
@@ -56,7 +56,7 @@ def precision(c: Confusion) -> float:
 
 
 def recall(c: Confusion) -> float:
-    """TP / (TP + FN); NaN where there was nothing to find."""
+    """TP / (TP + FN); NaN where the ground truth is empty."""
     return _ratio(c.tp, c.tp + c.fn)
 
 
@@ -71,12 +71,12 @@ def smoothed_dice(c: Confusion, *, smoothing: float = 1.0) -> float:
 
 
 def smoothed_iou(c: Confusion, *, smoothing: float = 1.0) -> float:
-    """(TP + s) / (TP + FP + FN + s); with s = 1 the pneumonia study's IoU, 1 for nothing found where nothing is."""
+    """(TP + s) / (TP + FP + FN + s); with s = 1 the pneumonia study's IoU, 1 for an empty prediction of an empty mask."""
     return (c.tp + smoothing) / (c.tp + c.fp + c.fn + smoothing)
 
 
 def standard_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The overlap scores every case gets: of the foreground, of the background, the mean of the two, and shares of all pixels."""
+    """The overlap scores of every case: of the foreground, the background and their mean, and the confusion matrix in shares."""
     c = confusion(predicted, truth)
     fore, back = (dice(c), iou(c)), (dice(c.swapped), iou(c.swapped))
     return {
@@ -94,23 +94,23 @@ def standard_scores(predicted: Mask, truth: Mask) -> dict[str, float]:
 
 
 def ct_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The CT study's own: cross-entropy (with the 1e-7 of Keras) and accuracy at .5; its IoU is the standard one."""
+    """The CT study's cross-entropy (clipped at Keras' 1e-7) and accuracy at .5; its IoU is the standard one."""
     certain = np.clip(np.where(truth, probability, 1 - probability), 1e-7, 1)
     return {"ct_loss": float(-np.log(certain).mean()), "ct_accuracy": float(((probability > 0.5) == truth).mean())}
 
 
 def pneumonia_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The pneumonia study's own IoU, with smoothing 1: an empty prediction on an empty truth counts 1."""
+    """The pneumonia study's IoU with smoothing 1: 1 for an empty prediction of an empty ground truth."""
     return {"pneumonia_iou": smoothed_iou(confusion(predicted, truth))}
 
 
 def cxr_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The chest X-ray study's own Dice, with smoothing 1."""
+    """The chest X-ray study's Dice with smoothing 1."""
     return {"cxr_dice": smoothed_dice(confusion(predicted, truth))}
 
 
 def nuclei_scores(probability: Probability, predicted: Mask, truth: Mask) -> dict[str, float]:
-    """The nuclei study's own: Dice and IoU with smoothing .001 of both classes, and their means."""
+    """The nuclei study's Dice and IoU with smoothing .001, of both classes, and their means."""
     c = confusion(predicted, truth)
     scores: dict[str, float] = {}
     for name, score in (("dice", smoothed_dice), ("iou", smoothed_iou)):

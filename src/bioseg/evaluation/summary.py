@@ -1,4 +1,4 @@
-"""The table of all cases' scores, and what it says together: means, spread, intervals, paired differences."""
+"""Scores of all cases: their table, and its summary in means, spread, intervals and paired differences."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def score_case(predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] 
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """A line per case; an undefined score is empty."""
+    """Write one line per case; an undefined score is empty."""
     rows = list(rows)
     names = _names(rows)
     lines = []
@@ -83,7 +83,7 @@ def _score(text: str, where: str) -> float:
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
-    """What the scores say together.
+    """Summarise the scores of all cases.
 
     Returns:
         ``{"cases": n, "patients": m, "dice": {"mean", "sd", "median", "p5", "worst", "worst_case", "ci95": [low, high],

@@ -1,6 +1,6 @@
 """Distances between two contours.
 
-A mask's contour is its pixels that touch the outside, 4-connected; beyond the image is outside.
+A mask's contour is the set of its pixels with a 4-connected neighbour in the background; beyond the image is background.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from bioseg.types import Mask
 def surface_distances(
     predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far each contour pixel of one mask is from the nearest of the other.
+    """Distance of each contour pixel of one mask to the nearest contour pixel of the other.
 
     Args:
-        predicted: [rows, cols], True inside.
+        predicted: [rows, cols], True in the foreground.
         truth: Same grid.
-        spacing_mm: Distance between pixel centres (down rows, along cols), in mm; (1, 1) gives px.
+        spacing_mm: Distance between pixel centres (rows, cols), mm; (1, 1) gives px.
 
     Returns:
-        Distances from the predicted contour to the true one, and from the true one to the predicted one; both empty if
+        Distances from the predicted contour to the true one, and from the true one to the predicted one; both are empty if
         either mask is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A trained model as a value: an image in, a mask on the image's own grid out.
+"""A trained model as a value: from an image to a mask on the image's own grid.
 
 A prediction has three stages, each a function of plain values: :meth:`Predictor.prepare`, :meth:`Predictor.forward` and
 :meth:`Predictor.finish`. :meth:`Predictor.predict` runs them one after the other for one image; the pipeline of many images
@@ -32,13 +32,13 @@ Outputs = dict[str, Probability]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the quality of a prediction is estimated from, all on the prepared grid.
+    """What the quality of a prediction is estimated from; everything on the prepared grid.
 
     Attributes:
-        copies: [V, rows, cols] in [0, 1], the foreground probability by every network for every augmented copy.
-        probability: [rows, cols] in [0, 1], of which the mask was made.
+        copies: [V, rows, cols] in [0, 1], the foreground probability, of every network for every augmented copy.
+        probability: [rows, cols] in [0, 1], their mean, from which the mask was made.
         mask: [rows, cols], after postprocessing.
-        threshold: A pixel above it is foreground.
+        threshold: Pixels above it are foreground.
         features: [D], the mean of the encoder's deepest map; empty where the network has no encoder.
     """
 
@@ -62,7 +62,7 @@ class Predictor:
     """One or several networks of one recipe; several are an ensemble. Safe to share among threads.
 
     Attributes:
-        recipe: How images are prepared and what follows the networks.
+        recipe: How images are prepared and predictions postprocessed.
         backends: One per network.
         quality: Estimates the quality of predictions; None: none is estimated.
         transform: Applied to an image first, for example a translation to another domain; None: nothing.
@@ -74,38 +74,41 @@ class Predictor:
     transform: Callable[[RawImage], RawImage] | None = None
 
     def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
-        """All that the model says of one image, on the image's own grid.
+        """Segment one image.
 
         Args:
             source: A file, the content of one, pixels [rows, cols] or [rows, cols, 3 or 4], or what
                 :func:`bioseg.images.formats.read` returned.
 
+        Returns:
+            The prediction on the image's own grid.
+
         Raises:
-            BiosegError: There is no image in it, or the network's output is not finite.
+            BiosegError: It is no image that can be read, or the network's output is not finite.
         """
         image, placement = self.prepare(to_raw_image(source))
         return self.finish(self.forward(image[None])[0], placement)
 
     def predict_prepared(self, image: Image) -> Prediction:
-        """The same for a prepared image [channels, rows, cols], on its prepared grid."""
+        """Segment a prepared image [channels, rows, cols] in [0, 1]; the prediction is on the prepared grid."""
         return self.finish(self.forward(image[None])[0], None)
 
     def prepare(self, raw_image: RawImage) -> tuple[Image, Placement]:
-        """What the networks are given, [channels, rows, cols] in [0, 1], and where it lies in the image."""
+        """The networks' input [channels, rows, cols] in [0, 1], and where it lies in the image."""
         return prepare_image(self.transform(raw_image) if self.transform else raw_image, self.recipe.preparation)
 
     def forward(self, batch: Batch) -> list[tuple[Outputs, Evidence | None]]:
-        """For each prepared image of a batch [N, channels, rows, cols] the outputs, and evidence where quality is estimated.
+        """Outputs for each prepared image of a batch [N, channels, rows, cols], with evidence where quality is estimated.
 
         Raises:
-            BiosegError: The network does not return what the recipe says, or an output is not finite.
+            BiosegError: The network returns another number of planes than the recipe names, or values that are not finite.
         """
         if self.quality is None:
             return [(outputs, None) for outputs in self.outputs(batch)]
         return list(self.with_evidence(batch))
 
     def finish(self, found: tuple[Outputs, Evidence | None], placement: Placement | None) -> Prediction:
-        """From outputs on the prepared grid to the prediction, on the image's own grid if there is a ``placement``."""
+        """Postprocess outputs of the prepared grid; with a ``placement``, on the image's own grid."""
         outputs, evidence = found
         estimate = self.quality.estimate(evidence) if self.quality and evidence else None
         if placement:
@@ -117,11 +120,11 @@ class Predictor:
         return {name: restore(plane, placement) for name, plane in outputs.items()}
 
     def outputs(self, batch: Batch) -> list[Outputs]:
-        """Mean probabilities of all networks and augmented copies, tile by tile where the images are large."""
+        """Mean probabilities over all networks and augmented copies, tile by tile where the images are large."""
         return [self._named(planes) for planes in in_tiles(self._mean, batch)]
 
     def with_evidence(self, batch: Batch) -> list[tuple[Outputs, Evidence]]:
-        """The same, and evidence for its quality; costs one more copy per network."""
+        """The same with evidence for its quality, which takes one more copy per network."""
         found = [predict_copies(backend, batch, self.recipe.tta, altered=True) for backend in self.backends]
         copies = [planes for one in found for planes in one.planes]
         mean = _mean_of(copies)
@@ -156,7 +159,7 @@ class Predictor:
 
 
 def _mean_of(copies: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The mean, summed one after the other: eight copies of a large image need not be held at once."""
+    """The mean, summed one after the other."""
     rest = iter(copies)
     total, count = next(rest).copy(), 1
     for planes in rest:

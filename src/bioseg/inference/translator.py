@@ -1,4 +1,4 @@
-"""A trained CycleGAN as its user sees it: an image in, the same in the look of the other side out, in its own size."""
+"""A trained CycleGAN as its user sees it: an image in, the same image as the other domain would show it out, in its own size."""
 
 from dataclasses import replace
 
@@ -15,32 +15,32 @@ from bioseg.types import ImageArray
 
 
 class Translator:
-    """Both generators of one recipe."""
+    """Both generators of one recipe, ready to translate; nothing in it changes once it is made."""
 
     def __init__(self, pair: Pair, recipe: TranslationRecipe, device: torch.device) -> None:
-        """Move ``pair`` to ``device`` and switch it to evaluation."""
+        """Move ``pair`` to ``device`` and put it in evaluation mode."""
         self.recipe, self.device = recipe, device
         self.pair = pair.eval()
         devices.place(self.pair, device)
 
     def translate(self, raw_image: RawImage, *, backwards: bool = False) -> RawImage:
-        """An image of the source as the target would have it; ``backwards`` the other way.
+        """An image of the source domain translated to the target domain; ``backwards``: the other way round.
 
         Returns:
-            8 bits of grey on the image's own grid, as a PNG of it would be read.
+            8 bit grey on the image's own grid, as if read from a PNG.
         """
         image, placement = self._prepared(raw_image)
         with torch.inference_mode():
-            made = (self.pair.backwards if backwards else self.pair.forwards)(image)
-        pixels = to_bytes(_unit(made, placement))
+            translated = (self.pair.backwards if backwards else self.pair.forwards)(image)
+        pixels = to_bytes(_unit(translated, placement))
         return replace(raw_image, pixels=pixels, inverted=False, slope=1.0, intercept=0.0, white=255.0)
 
     def cycle(self, raw_image: RawImage, *, backwards: bool = False) -> tuple[ImageArray, ImageArray, ImageArray]:
         """An image, its translation and its reconstruction, [rows, cols] in [0, 1] on its own grid each."""
         image, placement = self._prepared(raw_image)
         with torch.inference_mode():
-            translated, again = self.pair.there_and_back(image, backwards=backwards)
-        return _unit(image, placement), _unit(translated, placement), _unit(again, placement)
+            translated, reconstructed = self.pair.there_and_back(image, backwards=backwards)
+        return _unit(image, placement), _unit(translated, placement), _unit(reconstructed, placement)
 
     def _prepared(self, raw_image: RawImage) -> tuple[Tensor, Placement]:
         """[1, 1, rows, cols] in [−1, 1]."""
@@ -48,5 +48,6 @@ class Translator:
         return torch.from_numpy(np.ascontiguousarray(image[None])).to(self.device) * 2 - 1, placement
 
 
-def _unit(made: Tensor, placement: Placement) -> ImageArray:
-    return restore((made[0, 0] / 2 + 0.5).cpu().numpy(), placement)
+def _unit(images: Tensor, placement: Placement) -> ImageArray:
+    """From [1, 1, rows, cols] in [−1, 1] to [0, 1] on the image's own grid."""
+    return restore((images[0, 0] / 2 + 0.5).cpu().numpy(), placement)

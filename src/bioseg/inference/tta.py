@@ -1,4 +1,4 @@
-"""Test-time augmentation: the same image flipped and rotated, and the probabilities put back in place."""
+"""Test-time augmentation: the image flipped and rotated, and the probabilities flipped and rotated back."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ Planes = NDArray[np.float32]
 """Probabilities [N, K, rows, cols] in [0, 1]."""
 
 ZOOM, GAMMA = 0.88, 0.6
-"""The altered image is smaller by this factor and brighter, x to the power of this."""
+"""The altered copy is scaled by this factor and brightened, x to the power of this."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """What one network says of augmented copies of a batch, put back in place.
+    """Predictions of one network for augmented copies of a batch, transformed back.
 
     Attributes:
         planes: Probabilities [N, K, rows, cols], one array per copy; the first is of the images themselves.
         features: [N, D], of the images themselves.
-        altered: The same as one of ``planes`` for the images made smaller and brighter, which says how stable a contour is
-            and is no part of the prediction; None unless asked for.
+        altered: As one of ``planes``, for the images made smaller and brighter: how stable the segmentation is. No part of the
+            prediction; None unless asked for.
     """
 
     planes: list[Planes]
@@ -33,7 +33,7 @@ class Copies:
 
 
 def predict_copies(backend: Backend, batch: Batch, tta: TTA, *, altered: bool = False) -> Copies:
-    """Run ``backend`` on every copy that ``tta`` asks for: one forward pass per quarter turn."""
+    """Run ``backend`` on every copy that ``tta`` asks for, one forward pass per rotation."""
     planes: list[Planes] = []
     features, extra = np.empty((len(batch), 0), np.float32), None
     for turn in range(4 if tta == "dihedral" else 1):
@@ -51,7 +51,7 @@ def predict_copies(backend: Backend, batch: Batch, tta: TTA, *, altered: bool = 
 
 
 def _zoomed(planes: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """The content larger by ``factor`` about the middle, bilinear on the same grid; the edge is continued outwards."""
+    """Zoomed by ``factor`` about the centre, bilinear on the same grid; beyond the edge, the edge is repeated."""
     for axis in (2, 3):
         side = planes.shape[axis]
         place = np.clip(((2 * np.arange(side) + 1) / side - 1) / factor * side / 2 + (side - 1) / 2, 0, side - 1)

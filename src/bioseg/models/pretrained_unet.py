@@ -10,17 +10,17 @@ from bioseg.specs import Fraction, Width
 from bioseg.types import BiosegError
 
 ENCODER_LEVELS = 5
-"""So often the encoder halves the image."""
+"""The encoder halves the size this many times."""
 
 
 class PretrainedUNet(nn.Module):
     """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
 
-    Grey images are repeated to three channels; the encoder's own normalisation happens inside.
+    Grey images are repeated to three channels, and images are normalised as the encoder's weights expect.
     """
 
     def __init__(self, encoder: EfficientNet, widths: tuple[int, ...], outputs: int, presence: bool) -> None:
-        """Put a decoder of ``widths`` channels, from the smallest size up, on ``encoder``; see :func:`pretrained_unet`."""
+        """Put a decoder with ``widths`` channels, deepest level first, on ``encoder``; see :func:`pretrained_unet`."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
@@ -29,18 +29,18 @@ class PretrainedUNet(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
         *skips, bottom = encoder.taps
-        in_channels = [bottom, *widths[:-1]]
+        below = [bottom, *widths[:-1]]
         skips = [*reversed(skips), 0]
-        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(in_channels, skips, widths, strict=False))
+        self.decoder = nn.ModuleList(_double(a + s, w) for a, s, w in zip(below, skips, widths, strict=False))
         self.head = nn.Conv2d(widths[-1], outputs, 1)
         self.presence = nn.Linear(bottom, 1) if presence else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of the images' size."""
+        """Logits of the same size."""
         return self.with_features(images)[0]
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and the mean over the grid of the encoder's deepest map, [N, D]."""
+        """Logits, and as features the global mean of the encoder's deepest map, [N, D]."""
         x = fit_to_multiple(images, 32).expand(-1, 3, -1, -1)
         *skips, x = self.encoder((x - self.mean) / self.deviation)
         features = x.float().mean((2, 3))
@@ -50,8 +50,8 @@ class PretrainedUNet(nn.Module):
             x = level(torch.cat([x, skips.pop()], dim=1) if skips else x)
         logits: Tensor = self.head(x)
         if len(self.decoder) < ENCODER_LEVELS:
-            enlarged = 2.0 ** (ENCODER_LEVELS - len(self.decoder))
-            logits = functional.interpolate(logits, scale_factor=enlarged, mode="bilinear")
+            factor = 2.0 ** (ENCODER_LEVELS - len(self.decoder))
+            logits = functional.interpolate(logits, scale_factor=factor, mode="bilinear")
         if self.presence is not None:
             of_image = self.presence(bottom.mean((2, 3)))[:, :, None, None].expand(-1, -1, *logits.shape[-2:])
             logits = torch.cat([logits, of_image], dim=1)
@@ -66,13 +66,13 @@ def pretrained_unet(
 
     Args:
         encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
-        widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five the contours are
-            drawn at a half or a quarter of the image's size and enlarged.
+        widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five, logits are computed
+            at a half or a quarter of the image's size and upsampled.
         imagenet: Start the encoder from its ImageNet weights.
-        outputs: Planes that are drawn pixel by pixel.
-        momentum: Share of a batch in the encoder's running statistics. At ImageNet's .01 they lag behind for hundreds of
+        outputs: Planes of logits per pixel.
+        presence: Add a plane that is constant: one logit for the whole image, from the encoder's global mean.
+        momentum: Weight of a batch in the encoder's running statistics. With ImageNet's .01 they lag behind for hundreds of
             steps; .1 suits trainings of a few hundred.
-        presence: Add a last plane, the same everywhere: one logit of the whole image, from the encoder's mean.
 
     Raises:
         BiosegError: There is no such encoder, its weights are not installed, or there are more than five levels, or none.

@@ -1,4 +1,4 @@
-"""The residual network of the pneumonia study: four halvings, no decoder, every output pixel stands for 16×16."""
+"""The residual network of the pneumonia study: four downsampling levels, no decoder, one logit per 16×16 pixels."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,7 +36,7 @@ class ResidualFcn(nn.Module):
         self.body = nn.Sequential(*layers, *_activated(512), conv(512, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of the images' size."""
+        """Logits of the same size."""
         logits = functional.interpolate(self.body(fit_to_multiple(images, 16)), scale_factor=16.0)
         return logits[..., : images.shape[-2], : images.shape[-1]]
 
@@ -47,5 +47,5 @@ def residual_fcn(in_channels: Width = 1) -> ResidualFcn:
 
 
 def _activated(width: int) -> tuple[nn.Module, nn.Module]:
-    """Batch norm and ReLU; the study's momentum .9 is PyTorch's .1, its LeakyReLU has slope 0."""
+    """Batch norm and ReLU; the study's momentum .9 is .1 in PyTorch, and its LeakyReLU has slope 0."""
     return nn.BatchNorm2d(width, momentum=0.1, eps=1e-3), nn.ReLU(inplace=True)

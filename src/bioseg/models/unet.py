@@ -1,7 +1,7 @@
 """The four U-Nets of the reference systems, from one module.
 
-A U-Net (Ronneberger et al. 2015) goes down: convolutions, then half the size; and up: twice the size, the encoder's
-output of that size put skips it, convolutions. Specifications say what differs between the four.
+A U-Net (Ronneberger et al. 2015) has an encoder, whose levels end in max pooling, and a decoder, whose levels upsample,
+concatenate the skip of the same size and convolve. A specification says what differs between the four.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from bioseg.specs import Width
 
 @dataclass(frozen=True)
 class Level:
-    """One size of the image.
+    """One level of the encoder or decoder.
 
     Attributes:
         width: Channels.
-        convs: 3×3 convolutions, each with ReLU.
-        dropout: Between the first and the second.
+        convs: Number of 3×3 convolutions, each with ReLU.
+        dropout: Rate between the first and the second.
     """
 
     width: int
@@ -36,13 +36,13 @@ class UNetSpec:
     """What a U-Net is made of.
 
     Attributes:
-        down: Encoder levels from the full size; the last is the bottom.
-        up: Decoder levels from the smallest: the convolutions after joining the encoder's output.
-        upsample: How sizes double: a transposed 2×2 convolution, or nearest neighbour followed by ``lift``.
-        lift: Kernels of the convolutions, each with ReLU, between doubling and joining.
-        head_kernel: Of the last convolution.
-        head_dropout: Before it.
-        initialise: Of the 3×3 convolutions.
+        down: Encoder levels from the full size down; the last is the bottleneck.
+        up: Decoder levels from the smallest size up: the convolutions after concatenation.
+        upsample: A transposed 2×2 convolution, or nearest neighbour followed by ``lift``.
+        lift: Kernels of the convolutions, each with ReLU, between upsampling and concatenation.
+        head_kernel: Kernel of the last convolution.
+        head_dropout: Dropout rate before it.
+        initialise: Initialisation of the 3×3 convolutions.
     """
 
     down: tuple[Level, ...]
@@ -65,14 +65,14 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(_convs(a, level, spec) for a, level in zip(widths, spec.down, strict=False))
         self.upsample, self.up = nn.ModuleList(), nn.ModuleList()
         below = widths[-1]
-        for level, skips in zip(spec.up, reversed(spec.down[:-1]), strict=True):
+        for level, skip in zip(spec.up, reversed(spec.down[:-1]), strict=True):
             self.upsample.append(_upsample(below, level.width, spec))
-            self.up.append(_convs(level.width + skips.width, level, spec))
+            self.up.append(_convs(level.width + skip.width, level, spec))
             below = level.width
         self.head = nn.Sequential(nn.Dropout(spec.head_dropout), conv(below, 1, spec.head_kernel))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of the images' size; a side that is no multiple of the deepest step is padded in_channels and cut again."""
+        """Logits of the same size; images are padded to a multiple of the deepest stride, and logits cropped again."""
         x = fit_to_multiple(images, 2 ** len(self.up))
         skips = []
         for level in self.down[:-1]:

@@ -21,8 +21,8 @@ Values = tuple[object, ...]
 def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> Values:
     """The values of :data:`COLUMNS` from ``rows`` on.
 
-    Size, area in px and, where spacing is known, mm², 8-connected components, mean probability inside the mask; where the
-    model estimates quality, that in [0, 1] and the reasons to review the mask.
+    Size; area in px and, where the spacing is known, mm²; number of 8-connected components; mean probability of the foreground;
+    where the model estimates quality, the score in [0, 1] and the reasons to review the mask. Empty where unknown.
     """
     mask, quality = prediction.mask, prediction.quality
     area = int(mask.sum())
@@ -38,10 +38,10 @@ def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> V
 
 
 def measure_objects(labels: Labels, raw_image: RawImage) -> list[Values]:
-    """The values of :data:`OBJECT_COLUMNS` from ``object`` on, a row per object.
+    """The values of :data:`OBJECT_COLUMNS` from ``object`` on, one row per object.
 
-    The bounding box is ``left, top, width, height`` in px; intensities are as stored (grey), rescaled; eccentricity runs from
-    0 (a circle) to 1 (a line).
+    The bounding box is ``left, top, width, height`` in px; the intensity is the stored one (of colours, the mean), rescaled;
+    eccentricity runs from 0 (a circle) to 1 (a line).
     """
     grey = raw_image.pixels[..., :3].mean(axis=-1) if raw_image.pixels.ndim == 3 else raw_image.pixels
     grey = grey * np.float32(raw_image.slope) + np.float32(raw_image.intercept)

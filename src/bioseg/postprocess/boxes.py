@@ -1,4 +1,4 @@
-"""From a mask to boxes with confidences."""
+"""From a mask to bounding boxes with confidences."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,12 +11,12 @@ from bioseg.types import Box, Mask, Probability
 
 @dataclass(frozen=True)
 class Boxes:
-    """How boxes are drawn around the 8-connected parts of a mask.
+    """How bounding boxes are made of the 8-connected components of a mask.
 
     Attributes:
-        min_area: Parts smaller than this share of the image get none.
-        shrink: Share of its width and height that a box loses, its middle staying where it is.
-        min_presence: An image whose probability of any foreground is below it gets none.
+        min_area: Components smaller than this share of the image get no box.
+        shrink: Share of its width and height by which a box is made smaller about its centre.
+        min_presence: An image with a lower probability of any foreground gets no box.
     """
 
     min_area: Fraction = 0.0
@@ -28,16 +28,16 @@ class Boxes:
         check(self, "postprocess.boxes")
 
 
-def find_boxes(mask: Mask, probability: Probability, how: Boxes, *, whole: float = 1.0) -> tuple[Box, ...]:
-    """A box a part, surest first; its confidence is the mean probability inside the box before it is shrunk.
+def find_boxes(mask: Mask, probability: Probability, how: Boxes, *, presence: float = 1.0) -> tuple[Box, ...]:
+    """One box per component, highest confidence first: the mean probability in the box before it is shrunk.
 
     Args:
         mask: [rows, cols].
-        probability: The same grid, [0, 1].
+        probability: Same grid, [0, 1].
         how: Which boxes, and how large.
-        whole: The image's own probability that there is anything in it.
+        presence: Probability that there is any foreground in the image.
     """
-    if whole < how.min_presence:
+    if presence < how.min_presence:
         return ()
     found = [
         bounding_box(part.bbox, confidence=float(probability[part.slice].mean()), shrink=how.shrink)
@@ -48,7 +48,7 @@ def find_boxes(mask: Mask, probability: Probability, how: Boxes, *, whole: float
 
 
 def bounding_box(edges: tuple[int, int, int, int], *, confidence: float = 1.0, shrink: float = 0.0) -> Box:
-    """The box of ``edges`` (top, left, bottom, right; the last two outside), smaller by ``shrink`` of each side."""
+    """The box of ``edges`` (top, left, bottom, right; the last two exclusive), smaller by the share ``shrink``."""
     top, left, bottom, right = edges
     width, height = right - left, bottom - top
     return Box(

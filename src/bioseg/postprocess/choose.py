@@ -1,4 +1,4 @@
-"""Settings that are chosen after training, on validation cases: thresholds, sizes, gates."""
+"""Choose postprocessing settings on validation cases, by grid search."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ class Example:
     """A validation case on the grid it is evaluated on.
 
     Attributes:
-        planes: The network's outputs, [rows, cols] each, by name, in half precision.
-        labels: The truth's objects, [rows, cols].
-        boxes: The truth's boxes.
+        planes: The network's outputs by name, [rows, cols] each, in half precision.
+        labels: Ground-truth objects, [rows, cols].
+        boxes: Ground-truth boxes.
     """
 
     planes: dict[str, NDArray[np.float16]]
@@ -30,12 +30,12 @@ class Example:
 
     @property
     def outputs(self) -> dict[str, Probability]:
-        """The same, as they are used."""
+        """The outputs in single precision."""
         return {name: plane.astype(np.float32) for name, plane in self.planes.items()}
 
     @property
     def nbytes(self) -> int:
-        """Of all its arrays."""
+        """Bytes of all arrays."""
         return self.labels.nbytes + sum(plane.nbytes for plane in self.planes.values())
 
 
@@ -48,7 +48,7 @@ def threshold(
     *,
     candidates: Sequence[Fraction] = tuple(np.arange(0.2, 0.81, 0.05).round(2)),
 ) -> Postprocess:
-    """The threshold with the best mean IoU; a wrong guess costs little, so steps are .05."""
+    """The threshold with the best mean IoU. The optimum is flat, so steps of .05 are enough."""
     return _best(examples, [replace(how, threshold=float(value)) for value in candidates], _iou)
 
 
@@ -56,14 +56,14 @@ def objects(
     examples: Sequence[Example], how: Postprocess, *, thresholds: Sequence[Fraction] = (0.4, 0.5, 0.6, 0.7),
     marker_thresholds: Sequence[Fraction] = (0.3, 0.4, 0.5, 0.6, 0.7), areas_px: Sequence[Whole] = (12, 30),
 ) -> Postprocess:  # fmt: skip
-    """First the threshold with the best mean IoU of the mask, then core threshold and least area with the best mean AP."""
+    """First the threshold with the best mean IoU, then marker threshold and minimal area with the best mean AP."""
     how = _best(examples, [replace(how, threshold=value) for value in thresholds], _iou)
     assert how.instances is not None
-    ways = [
+    candidates = [
         replace(how, instances=replace(how.instances, marker_threshold=marker, min_area_px=area))
         for marker, area in product(marker_thresholds, areas_px)
     ]
-    return _best(examples, ways, _average_precision)
+    return _best(examples, candidates, _average_precision)
 
 
 def boxes(
@@ -71,13 +71,13 @@ def boxes(
     shrinks: Sequence[Fraction] = (0.0, 0.05, 0.1, 0.15), min_presences: Sequence[Fraction] = (0.0, 0.2, 0.35, 0.5, 0.65),
     areas: Sequence[Fraction] = (0.0, 0.005, 0.01),
 ) -> Postprocess:  # fmt: skip
-    """Threshold and least area, then gate, then shrinkage, each with the best mean of the challenge's score."""
+    """Threshold and minimal area, then minimal presence, then shrinkage, each by the best mean of the challenge's score."""
     base = how.boxes
     assert base is not None
-    ways = [
+    candidates = [
         replace(how, threshold=value, boxes=replace(base, min_area=area)) for value, area in product(thresholds, areas)
     ]
-    how = _best(examples, ways, _boxes_score)
+    how = _best(examples, candidates, _boxes_score)
     for name, values in (("min_presence", min_presences), ("shrink", shrinks)):
         assert how.boxes is not None
         how = _best(
@@ -86,14 +86,14 @@ def boxes(
     return how
 
 
-def _best(examples: Sequence[Example], ways: Iterable[Postprocess], score: Score) -> Postprocess:
-    """The way with the highest mean score, undefined ones left out; of equal ones the first."""
+def _best(examples: Sequence[Example], candidates: Iterable[Postprocess], score: Score) -> Postprocess:
+    """The candidate with the highest mean score, undefined scores left out; of equal ones the first."""
 
-    def mean(way: Postprocess) -> float:
-        scores = np.array([score(example, way) for example in examples])
+    def mean(how: Postprocess) -> float:
+        scores = np.array([score(example, how) for example in examples])
         return float(np.nanmean(scores)) if np.isfinite(scores).any() else 0.0
 
-    return max(ways, key=mean)
+    return max(candidates, key=mean)
 
 
 def _iou(example: Example, how: Postprocess) -> float:

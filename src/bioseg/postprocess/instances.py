@@ -1,4 +1,4 @@
-"""From a map of insides and a map of cores to one number an object."""
+"""Instance segmentation: from the foreground and its markers to one number per object."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,11 +14,11 @@ from bioseg.types import Labels, Mask, Probability
 
 @dataclass(frozen=True)
 class Instances:
-    """How objects that touch are told apart.
+    """How touching objects are separated.
 
     Attributes:
-        marker_threshold: Above it a pixel belongs to a core; each connected core is an object.
-        min_area_px: Smaller objects are dropped.
+        marker_threshold: Pixels above it belong to a marker; each 8-connected marker is one object.
+        min_area_px: Smaller objects are removed.
     """
 
     marker_threshold: Fraction = 0.5
@@ -29,26 +29,26 @@ class Instances:
         check(self, "postprocess.instances")
 
 
-def find_objects(mask: Mask, core: Probability, how: Instances) -> Labels:
-    """Flood the mask from the cores (a watershed on the core's probability); a part without a core is one object.
+def find_objects(mask: Mask, marker: Probability, how: Instances) -> Labels:
+    """Watershed of the mask from its markers, on the marker probability; a component without a marker is one object.
 
     Args:
         mask: [rows, cols].
-        core: The same grid, [0, 1].
+        marker: Probability of a marker, same grid, [0, 1].
         how: Thresholds.
 
     Returns:
-        [rows, cols], 1, 2, … from the top, without gaps.
+        [rows, cols], 0 in the background, 1, 2, … one number per object, without gaps.
     """
-    seeds = label((core > how.marker_threshold) & mask)
+    seeds = label((marker > how.marker_threshold) & mask)
     parts = label(mask)
     reached = np.zeros(parts.max() + 1, np.bool_)
-    reached[np.unique(parts[seeds > 0])] = True
+    reached[parts[seeds > 0]] = True
     without = ~reached[parts] & mask
     seeds[without] = parts[without] + seeds.max()
-    # The plateau of a sure core is no guide: the depth inside the mask breaks ties.
+    # Marker probabilities saturate at 1: the distance to the background breaks ties.
     depth = ndimage.distance_transform_edt(mask)
-    flooded = watershed(-core - depth / max(1.0, depth.max()) / 100, seeds, mask=mask)
+    flooded = watershed(-marker - depth / max(1.0, depth.max()) / 100, seeds, mask=mask)
     areas = np.bincount(flooded.ravel())
     kept = areas >= how.min_area_px
     kept[0] = False

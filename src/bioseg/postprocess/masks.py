@@ -1,4 +1,4 @@
-"""From probability to mask: threshold, then clean-up."""
+"""Postprocessing: from probabilities to a mask, and to objects or boxes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,14 +19,14 @@ class Postprocess:
     """What is done after the network, in this order.
 
     Attributes:
-        threshold: Above it is inside.
-        min_object: 8-connected objects smaller than this share of the image are removed.
-        max_hole: 4-connected holes smaller than this share are filled.
-        keep_largest: So many objects are kept; 0: all.
-        never_empty: For what is in every image: where nothing lies above the threshold, what lies above half of the
-            highest probability is inside.
-        instances: Progress objects apart by the output ``core``.
-        boxes: Draw boxes around what is left; the output ``anywhere`` is the image's own probability.
+        threshold: Pixels above it are foreground.
+        min_object: 8-connected components smaller than this share of the image are removed.
+        max_hole: 4-connected holes smaller than this share of the image are filled.
+        keep_largest: This many components are kept, the largest; 0: all.
+        never_empty: For structures that every image has: where no pixel is above the threshold, pixels above half of the
+            highest probability are foreground.
+        instances: Separate objects by the output ``marker``.
+        boxes: Make bounding boxes of the components; the output ``presence`` is the probability of any foreground.
     """
 
     threshold: Fraction = 0.5
@@ -44,14 +44,14 @@ class Postprocess:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of one image.
+    """A model's prediction for one image.
 
     Attributes:
-        mask: [rows, cols], True inside, cleaned up.
-        probability: The same grid, [0, 1].
-        labels: One number an object; None where the recipe tells none apart.
-        boxes: Surest first; None where the recipe draws none.
-        quality: How far to trust it; None where the model cannot tell.
+        mask: [rows, cols], True in the foreground, postprocessed.
+        probability: Same grid, [0, 1].
+        labels: One number per object; None where the recipe separates no objects.
+        boxes: Highest confidence first; None where the recipe makes no boxes.
+        quality: Its estimated quality; None where the model estimates none.
     """
 
     mask: Mask
@@ -62,29 +62,30 @@ class Prediction:
 
 
 def finish(outputs: dict[str, Probability], how: Postprocess) -> Prediction:
-    """All that follows from the network's outputs, each [rows, cols] in [0, 1] under its name in ``preparation.targets``."""
+    """Postprocess a network's outputs, [rows, cols] in [0, 1] each, by their names in ``preparation.targets``."""
     probability = outputs["foreground"]
     mask = apply(probability, how)
     if how.instances:
         labels = find_objects(mask, outputs["marker"], how.instances)
         return Prediction(labels > 0, probability, labels)
     if how.boxes:
-        whole = float(outputs["presence"].mean()) if "presence" in outputs else 1.0
-        return Prediction(mask, probability, boxes=find_boxes(mask, probability, how.boxes, whole=whole))
+        presence = float(outputs["presence"].mean()) if "presence" in outputs else 1.0
+        return Prediction(mask, probability, boxes=find_boxes(mask, probability, how.boxes, presence=presence))
     return Prediction(mask, probability)
 
 
 def apply(probability: Probability, how: Postprocess) -> Mask:
-    """The mask [rows, cols] of a probability map."""
+    """The postprocessed mask of a probability map [rows, cols]."""
     mask = np.asarray(probability > how.threshold)
     if how.never_empty and not mask.any():
         mask = np.asarray(probability > probability.max() / 2)
     if how.min_object or how.keep_largest:
-        mask = _objects(mask, how.min_object * mask.size, how.keep_largest)
+        mask = _without_small(mask, how.min_object * mask.size, how.keep_largest)
     return _filled(mask, how.max_hole * mask.size) if how.max_hole else mask
 
 
-def _objects(mask: Mask, smallest: float, count: int) -> Mask:
+def _without_small(mask: Mask, smallest: float, count: int) -> Mask:
+    """Components of at least ``smallest`` pixels and, unless ``count`` is 0, only the ``count`` largest of them."""
     labels, _ = ndimage.label(mask, EIGHT)
     areas = np.bincount(labels.ravel())
     areas[0] = 0
@@ -95,10 +96,11 @@ def _objects(mask: Mask, smallest: float, count: int) -> Mask:
 
 
 def _filled(mask: Mask, largest: float) -> Mask:
+    """With holes of fewer than ``largest`` pixels filled."""
     labels, _ = ndimage.label(~mask)
     areas = np.bincount(labels.ravel())
     edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     small = areas < largest
-    small[edge] = False  # what touches the border is outside, not a hole
+    small[edge] = False  # what touches the border is background, not a hole
     small[0] = False
     return np.asarray(mask | small[labels])

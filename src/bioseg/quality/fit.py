@@ -1,8 +1,8 @@
-"""Learning, after training, how far to trust a model: from held out images, spoiled copies of them, and nonsense.
+"""Fit the quality model of a trained model to validation images, degraded copies of them, and out-of-distribution images.
 
-Held out images alone are too few and too well segmented to show what a mistake looks like. Spoiled copies, changed far
-beyond what training did, come with their truth, which moves along. Nonsense is made of the same images: their tiles,
-shuffled, are of the same greys, but no image of the kind.
+Validation images alone are too few and too well segmented to show what failures look like. Degraded copies are augmented far
+beyond what training did, with their ground truth. Out-of-distribution images are the same images with their tiles shuffled: the
+same intensities, but not the same kind of image.
 """
 
 from itertools import chain
@@ -20,12 +20,12 @@ from bioseg.evaluation import overlap
 from bioseg.inference.predictor import Predictor
 from bioseg.quality.model import MEASURES, Distribution, Logistic, Numbers, QualityModel, describe, measure
 from bioseg.specs import Fraction, Seed
-from bioseg.types import Mask
+from bioseg.types import BiosegError, Mask
 
-Shown = tuple[Tensor, Tensor]
-"""Images [N, channels, rows, cols] in [0, 1] and truths [N, K, rows, cols], 0 or 1."""
+Pair = tuple[Tensor, Tensor]
+"""Images [N, channels, rows, cols] in [0, 1] and ground truth [N, K, rows, cols], 0 or 1."""
 
-SPOILED = (
+DEGRADED = (
     Augmentation(rotation_deg=180.0, shear_deg=20.0),
     Augmentation(shift=0.4, zoom=(0.4, 2.0), fill="zero"),
     Augmentation(gamma=2.2, contrast=0.9, offset=0.5, curve_chance=0.5, bias_field=0.6, bias_chance=0.8),
@@ -35,84 +35,91 @@ SPOILED = (
         bias_field=0.3, distractors=4,
     ),
 )  # fmt: skip
-"""Changes of kind and of strength that training does not make: turned, out of frame, badly lit, grainy, all together."""
+"""Augmentation of degraded copies: rotated, out of frame, badly exposed, noisy and blurred, all together."""
 
-TAUGHT, HELD_OUT, COPIES = 200, 60, 150
-"""At most so many training and validation images are looked at, and about so many spoiled copies are made."""
+TRAINING_IMAGES, VALIDATION_IMAGES, COPIES = 200, 60, 150
+"""At most this many training and validation images are used, and about this many degraded copies are made."""
 
 AXES = 32
-"""So many main axes of features are kept; the rest counts as round."""
+"""This many principal axes of a covariance are kept; the rest is taken as isotropic."""
 
-FOREIGN = 0.01
-"""The share of images in daily use that are taken not to be of the kind at all."""
+OUT_OF_DISTRIBUTION = 0.01
+"""Prior share of out-of-distribution images in daily use."""
 
 
 def fit_quality(
     predictor: Predictor, train: Samples, validation: Samples, *, flag_below: Fraction = 0.9, seed: Seed = 0
 ) -> QualityModel:
-    """Learn what tells good predictions of a model from bad ones.
+    """Fit a quality model.
 
     Args:
         predictor: The trained model.
-        train: What it learned from; gives the statistics of images and contours.
-        validation: What it has not learned from; gives the relation of measures to Dice, and every limit.
+        train: Its training set, which gives the distributions of images and contours.
+        validation: Its validation set, which gives the relation of measures to Dice, and the limits.
         flag_below: Scores below it are flagged.
-        seed: Of the changes.
+        seed: Of the augmentation and the shuffling.
+
+    Raises:
+        BiosegError: No image of a set can be read, or a prediction is not finite.
     """
     rng = np.random.default_rng(seed)
     features, shapes = [], []
-    for batch in train.batches(_evenly(len(train.cases), TAUGHT), 16):
+    for batch in train.batches(_evenly(len(train.cases), TRAINING_IMAGES), 16):
         own = (batch.images, batch.masks)
-        for images, truths in (own, _changed(own, predictor.recipe.augmentation, rng)):
+        for images, truths in (own, _augmented(own, predictor.recipe.augmentation, rng)):
             features += [predictor.features(image) for image in images.numpy()]
             shapes += [describe(truth > 0.5) for truth in truths[:, 0].numpy()]
-    kinds = _distribution(np.array(shapes)), _distribution(np.array(features))
+    if not features:
+        raise BiosegError("quality: no training image can be read any more; restore the files, then --resume")
+    distributions = _distribution(np.array(shapes)), _distribution(np.array(features))
 
     def measures(images: Tensor) -> tuple[Numbers, list[Mask]]:
-        seen = [predictor.with_evidence(image[None])[0][1] for image in images.numpy()]
-        return np.array([measure(one, *kinds) for one in seen]), [one.mask for one in seen]
+        found = [predictor.with_evidence(image[None])[0][1] for image in images.numpy()]
+        return np.array([measure(one, *distributions) for one in found]), [one.mask for one in found]
 
-    order = _evenly(len(validation.cases), HELD_OUT)
-    whole = next(validation.batches(order, len(order)))
+    order = _evenly(len(validation.cases), VALIDATION_IMAGES)
+    whole = next(validation.batches(order, len(order)), None)
+    if whole is None:
+        raise BiosegError("quality: no validation image can be read any more; restore the files, then --resume")
     held_out = (whole.images, whole.masks)
-    rounds = max(1, round(COPIES / len(SPOILED) / len(order)))
-    taught = [held_out, *(_changed(held_out, predictor.recipe.augmentation, rng) for _ in range(3))]
-    spoiled = (_changed(held_out, change, rng) for change in SPOILED for _ in range(rounds))
-    found: list[Numbers] = []
+    rounds = max(1, round(COPIES / len(DEGRADED) / len(order)))
+    usual = [held_out, *(_augmented(held_out, predictor.recipe.augmentation, rng) for _ in range(3))]
+    degraded = (_augmented(held_out, how, rng) for how in DEGRADED for _ in range(rounds))
+    measured: list[Numbers] = []
     dice: list[float] = []
-    for images, truths in chain(taught, spoiled):
+    for images, truths in chain(usual, degraded):
         numbers, masks = measures(images)
-        found.append(numbers)
+        measured.append(numbers)
         dice += [
             overlap.dice(overlap.confusion(mask, truth > 0.5))
             for mask, truth in zip(masks, truths[:, 0].numpy(), strict=True)
         ]
-    proper = np.concatenate(found[: len(taught)])
-    well = np.array(dice[: len(proper)]) >= flag_below
-    proper = proper[well] if well.sum() > 1 else proper
-    nonsense = np.concatenate([measures(_shuffled(held_out[0], cuts, rng))[0] for cuts in (2, 4)])
+    inside = np.concatenate(measured[: len(usual)])
+    good = np.array(dice[: len(inside)]) >= flag_below
+    inside = inside[good] if good.sum() > 1 else inside
+    outside = np.concatenate([measures(_shuffled(held_out[0], cuts, rng))[0] for cuts in (2, 4)])
     return QualityModel(
-        shapes=kinds[0],
-        images=kinds[1],
-        dice=_regression(np.concatenate(found), np.array(dice)),
-        in_distribution=tuple(_separation(proper, nonsense, list(MEASURES).index(name)) for name in ("shape", "image")),
-        limits=_rounded(np.percentile(proper, 99, axis=0)),
+        shapes=distributions[0],
+        images=distributions[1],
+        dice=_regression(np.concatenate(measured), np.array(dice)),
+        in_distribution=tuple(_separation(inside, outside, list(MEASURES).index(name)) for name in ("shape", "image")),
+        limits=_rounded(np.percentile(inside, 99, axis=0)),
         flag_below=flag_below,
     )
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of ``count`` places, evenly spread."""
+    """At most ``most`` of ``count`` indices, evenly spread."""
     return list(range(0, count, -(-count // most)))
 
 
-def _changed(shown: Shown, how: Augmentation, rng: np.random.Generator) -> Shown:
-    images = shown[0]
-    return augment.apply(*shown, augment.draw(how, rng, len(images), (images.shape[-2], images.shape[-1])))
+def _augmented(pair: Pair, how: Augmentation, rng: np.random.Generator) -> Pair:
+    images = pair[0]
+    return augment.apply(*pair, augment.draw(how, rng, len(images), (images.shape[-2], images.shape[-1])))
 
 
 def _shuffled(images: Tensor, cuts: int, rng: np.random.Generator) -> Tensor:
-    """The ``cuts`` × ``cuts`` tiles of each image in another order; what does not divide is cut off."""
+    """Each image with its ``cuts`` × ``cuts`` tiles in random order; rows and columns that do not divide are cut off."""
     count, channels, rows, cols = images.shape
     high, wide = rows // cuts, cols // cuts
     tiles = images[..., : high * cuts, : wide * cuts].reshape(count, channels, cuts, high, cuts, wide)
@@ -123,7 +130,7 @@ def _shuffled(images: Tensor, cuts: int, rng: np.random.Generator) -> Tensor:
 
 
 def _distribution(vectors: Numbers) -> Distribution:
-    """Mean and covariance of vectors [N, D]; the covariance shrunken towards a round one (Ledoit & Wolf 2004)."""
+    """Mean and covariance of vectors [N, D], the covariance shrunken towards an isotropic one (Ledoit & Wolf 2004)."""
     if not vectors.shape[1]:
         return Distribution((), (), (), (), 1.0)
     mean, scale = vectors.mean(0), np.maximum(vectors.std(0), 0.01)
@@ -141,7 +148,7 @@ def _distribution(vectors: Numbers) -> Distribution:
 
 
 def _regression(measures: Numbers, dice: Numbers) -> Logistic:
-    """Least squares on the log odds of Dice (between .01 and .995), measures standardised, ridge 1, no weight below 0."""
+    """Ridge regression (1, on standardised measures) of the log odds of Dice, clipped to .01 … .995, with weights of 0 or more."""
     known = ~np.isnan(dice)
     measures, dice = measures[known], np.clip(dice[known], 0.01, 0.995)
     if not len(dice):
@@ -155,12 +162,12 @@ def _regression(measures: Numbers, dice: Numbers) -> Logistic:
     return Logistic(_short(solved[0] + weights @ mean), _rounded(weights))
 
 
-def _separation(proper: Numbers, nonsense: Numbers, index: int) -> Logistic:
-    """The chance of being proper by one measure alone: linear discriminant, ``FOREIGN`` of all being nonsense."""
-    near, far = proper[:, index], nonsense[:, index]
+def _separation(inside: Numbers, outside: Numbers, index: int) -> Logistic:
+    """The probability of being in distribution by one measure alone: linear discriminant with prior ``OUT_OF_DISTRIBUTION``."""
+    near, far = inside[:, index], outside[:, index]
     slope = max(0.0, far.mean() - near.mean()) / max((near.var() + far.var()) / 2, 1e-6)
-    base = slope * (near.mean() + far.mean()) / 2 + np.log(1 / FOREIGN - 1)
-    return Logistic(_short(base), _rounded(slope * np.eye(proper.shape[1])[index]))
+    base = slope * (near.mean() + far.mean()) / 2 + np.log(1 / OUT_OF_DISTRIBUTION - 1)
+    return Logistic(_short(base), _rounded(slope * np.eye(inside.shape[1])[index]))
 
 
 def _rounded(values: Numbers) -> tuple[float, ...]:
@@ -168,5 +175,5 @@ def _rounded(values: Numbers) -> tuple[float, ...]:
 
 
 def _short(value: float) -> float:
-    """Four digits are enough, and make small files."""
+    """Four significant digits are enough, and keep the file small."""
     return float(f"{value:.4g}")

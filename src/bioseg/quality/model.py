@@ -1,8 +1,8 @@
-"""How far to trust a prediction: measures of doubt, and the score that was learned from them.
+"""The quality model: estimates the quality of a prediction without ground truth, and says why a prediction is flagged.
 
-Three kinds of measure, none of which needs a truth: how far views (and networks) disagree, how unlike the learned contours
-the contour is, how unlike the images learned from the image is. The score is the Dice that the first lead to expect,
-times the chance that such an contour, and such an image, belongs to the kind that was learned.
+It measures three things: how far augmented copies and networks disagree, how unlike the training contours the contour is, and
+how unlike the training images the image is. The score is the Dice expected from all measures, times the probabilities that the
+contour and the image are in distribution.
 """
 
 from dataclasses import dataclass
@@ -20,49 +20,47 @@ Numbers = NDArray[np.float64]
 
 MEASURES = {
     "uncertainty": "the network is unsure of the contour",
-    "disagreement": "changed a little, the image gets another contour",
-    "cleanup": "stray parts had to be cleaned away",
-    "shape": "a contour unlike those learned",
-    "image": "an image unlike those learned from",
+    "disagreement": "small changes of the image change the contour",
+    "cleanup": "postprocessing changed much of the mask",
+    "shape": "the contour is unlike the training contours",
+    "image": "the image is unlike the training images",
 }
-"""The measures, in the order of :func:`measure`, and what a high one means in plain words."""
+"""The measures, in the order of :func:`measure`, and what a high one means."""
 
 DESCRIPTORS = {
     "area": ("too small", "too large"),
-    "parts": ("too few parts", "too many parts"),
-    "largest": ("parts too even", "largest part too dominant"),
-    "second": ("second part missing or too small", "second part too large"),
-    "row": ("too far up", "too far down"),
+    "parts": ("too few components", "too many components"),
+    "largest": ("largest component too small", "largest component too large"),
+    "second": ("second component missing or too small", "second component too large"),
+    "row": ("too high in the image", "too low in the image"),
     "col": ("too far left", "too far right"),
-    "height": ("too low", "too tall"),
+    "height": ("too short", "too tall"),
     "width": ("too narrow", "too wide"),
     "tilt": ("tilted", "tilted"),
-    "solidity": ("too ragged", "too compact"),
-    "perimeter": ("too plain", "too winding"),
-    "symmetry": ("too lopsided", "too symmetric"),
-    "edge": ("too far from the edge", "runs into the image's edge"),
+    "solidity": ("too irregular", "too convex"),
+    "perimeter": ("contour too smooth", "contour too irregular"),
+    "symmetry": ("too asymmetric", "too symmetric"),
+    "edge": ("too little at the image border", "cut off by the image border"),
 }
-"""What :func:`describe` says of an contour, and the words for too little and too much of it."""
+"""The shape descriptors, in the order of :func:`describe`, and the words for a low and for a high one."""
 
 FAINT = 0.002
-"""Shares below it are all the same: a few pixels more or less."""
-
-UNKNOWN = "its quality cannot be estimated: the network's features are not finite"
+"""Added to shares before their logarithm: smaller ones, a few pixels, are all the same."""
 
 REASONS = 3
-"""At most so many are given."""
+"""At most this many are given."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where vectors of one kind lie: their mean and shrunken covariance, the latter by its main axes.
+    """Mean and shrunken covariance of vectors, the covariance by its principal axes.
 
     Attributes:
-        mean: [D].
-        scale: [D], by which differences are divided first.
+        mean: [D]; D may be 0.
+        scale: [D], above 0; differences are divided by it first.
         axes: [K, D], orthonormal.
-        spread: [K], standard deviation along each.
-        rest: Standard deviation along all other directions.
+        spread: [K], above 0; standard deviation along each axis.
+        rest: Above 0; standard deviation along all other directions.
     """
 
     mean: tuple[float, ...]
@@ -84,11 +82,11 @@ class Distribution:
             )
 
     def standardised(self, vector: Numbers) -> Numbers:
-        """Each entry's difference from the mean in units of ``scale``, [D]."""
+        """The difference from the mean in units of ``scale``, [D]."""
         return np.asarray((vector - np.array(self.mean)) / np.array(self.scale))
 
     def distance(self, vector: Numbers) -> float:
-        """Mahalanobis distance over √D, so that it is about 1 for a vector of the kind; 0 where D is 0."""
+        """Mahalanobis distance over √D, about 1 for a vector of this distribution; 0 where D is 0."""
         if len(vector) != len(self.mean):
             raise BiosegError(
                 f"quality model: {len(vector)} features, it was fitted on {len(self.mean)}; fit it again for this network"
@@ -97,18 +95,18 @@ class Distribution:
             return 0.0
         offset = self.standardised(vector)
         along = np.array(self.axes).reshape(-1, len(offset)) @ offset
-        beside = max(0.0, float(offset @ offset - along @ along))
-        total = float(((along / np.array(self.spread)) ** 2).sum()) + beside / self.rest**2
+        other = np.maximum(0.0, offset @ offset - along @ along)  # a NaN stays one
+        total = float(((along / np.array(self.spread)) ** 2).sum()) + other / self.rest**2
         return float(np.sqrt(total / len(offset)))
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """1 / (1 + exp(Σ weights · measures − base)): a share in [0, 1] that no measure can raise.
+    """1 / (1 + exp(Σ weights · measures − base)): in [0, 1], and falling with every measure.
 
     Attributes:
         base: The log odds where all measures are 0.
-        weights: One a measure, 0 or more.
+        weights: One per measure, 0 or more.
     """
 
     base: float
@@ -123,21 +121,21 @@ class Logistic:
             )
 
     def at(self, measures: Numbers) -> float:
-        """The share for measures [M]."""
+        """The value for measures [M]."""
         return float(1 / (1 + np.exp(np.clip(np.array(self.weights) @ measures - self.base, -30, 30))))
 
 
 @dataclass(frozen=True)
 class QualityModel:
-    """What was learned of a model's images, contours and mistakes.
+    """Estimates the quality of a model's predictions; made by :func:`bioseg.quality.fit.fit_quality`.
 
     Attributes:
-        shapes: Of :func:`describe` of learned masks.
-        images: Of the features of images learned from.
-        dice: The Dice to expect, from all measures.
-        in_distribution: The chance that it is such an contour, and such an image, as was learned; each by its distance alone.
-        limits: What held out images hardly exceed, a number a measure.
-        flag_below: A lower score is flagged.
+        shapes: Of :func:`describe` of the training masks.
+        images: Of the features of the training images.
+        dice: The expected Dice, from all measures.
+        in_distribution: The probability that the contour, and that the image, is in distribution; each by its distance alone.
+        limits: One per measure, which few validation images exceed.
+        flag_below: Lower scores are flagged.
     """
 
     shapes: Distribution
@@ -160,30 +158,39 @@ class QualityModel:
             )
 
     def estimate(self, evidence: Evidence) -> QualityEstimate:
-        """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why."""
+        """The score in [0, 1] of a prediction and, if that is below ``flag_below``, why.
+
+        Evidence that is not finite has the score 0 and is flagged.
+
+        Raises:
+            BiosegError: The network has another number of features than the one the model was fitted on.
+        """
+        parts = {"copies": evidence.copies, "probability": evidence.probability, "features": evidence.features}
+        if bad := [name for name, values in parts.items() if not np.isfinite(values).all()]:
+            return QualityEstimate(
+                0.0, (f"quality cannot be estimated: the network's {' and '.join(bad)} are not finite",)
+            )
         measures = measure(evidence, self.shapes, self.images)
-        if not np.isfinite([*measures, *evidence.features]).all():
-            return QualityEstimate(0.0, (UNKNOWN,))
         score = self.score(measures)
         return QualityEstimate(score, self._reasons(evidence, measures) if score < self.flag_below else ())
 
     def score(self, measures: Numbers) -> float:
-        """The score in [0, 1] of what :func:`measure` returned."""
+        """The score in [0, 1] of what :func:`measure` returned, all finite."""
         return self.dice.at(measures) * float(np.prod([one.at(measures) for one in self.in_distribution]))
 
     def _reasons(self, evidence: Evidence, measures: Numbers) -> tuple[str, ...]:
-        """What exceeds its limit, or else comes closest to it; first what lowers the score most."""
+        """Measures above their limit, or else the one closest to it; first what lowers the score most."""
         if not evidence.mask.any():
             return ("nothing was segmented",)
         limits = np.array(self.limits)
         excess = measures - limits
         over = np.nonzero(excess >= min(0.0, excess.max()))[0]
-        mended = [self.score(np.where(np.arange(len(measures)) == index, limits, measures)) for index in over]
-        names = [list(MEASURES)[index] for index in over[np.argsort(mended)[::-1][:REASONS]]]
-        return tuple(self._odd_contour(evidence.mask) if name == "shape" else MEASURES[name] for name in names)
+        without = [self.score(np.where(np.arange(len(measures)) == index, limits, measures)) for index in over]
+        names = [list(MEASURES)[index] for index in over[np.argsort(without)[::-1][:REASONS]]]
+        return tuple(self._odd_shape(evidence.mask) if name == "shape" else MEASURES[name] for name in names)
 
-    def _odd_contour(self, mask: Mask) -> str:
-        """The two descriptors that are farthest off, in words."""
+    def _odd_shape(self, mask: Mask) -> str:
+        """With the two descriptors that are farthest from the training contours, if they are far."""
         off = self.shapes.standardised(describe(mask))
         words = list(DESCRIPTORS.values())
         worst = [index for index in np.argsort(-abs(off))[:2] if abs(off[index]) > 2]
@@ -192,28 +199,30 @@ class QualityModel:
 
 
 def measure(evidence: Evidence, shapes: Distribution, images: Distribution) -> Numbers:
-    """One number for each of :data:`MEASURES`; more is worse. All are logarithms, so that a factor counts as a factor.
+    """One number for each of :data:`MEASURES`; a higher one is worse. All are logarithms.
 
-    ``uncertainty`` is 1 − the Dice that the probabilities themselves expect, ``views`` 1 − the mean Dice of single views with
-    the whole, ``cleanup`` 1 − the Dice before and after clean-up, ``shape`` and ``image`` distances.
+    ``uncertainty`` is 1 − the Dice expected from the probabilities themselves, ``disagreement`` 1 − the mean Dice of the single
+    copies with their mean, ``cleanup`` 1 − the Dice of the mask before and after postprocessing, ``shape`` and ``image`` are
+    the Mahalanobis distances of the contour and of the image.
     """
-    whole = evidence.probability > evidence.threshold
+    mean = evidence.probability > evidence.threshold
     shares = (
-        1 - _dice(evidence.probability, whole),
-        1 - float(np.mean([_dice(view > evidence.threshold, whole) for view in evidence.copies])),
-        1 - _dice(evidence.mask, whole),
+        1 - _dice(evidence.probability, mean),
+        1 - float(np.mean([_dice(copy > evidence.threshold, mean) for copy in evidence.copies])),
+        1 - _dice(evidence.mask, mean),
     )
     distances = shapes.distance(describe(evidence.mask)), images.distance(evidence.features.astype(float))
-    return np.log([*(share + FAINT for share in shares), *(max(distance, 0.01) for distance in distances)])
+    return np.log([*(share + FAINT for share in shares), *np.maximum(distances, 0.01)])  # a NaN stays one
 
 
 def describe(mask: Mask) -> Numbers:
-    """Thirteen numbers for the contour of a mask [rows, cols]: :data:`DESCRIPTORS`, free of the grid's size.
+    """Thirteen shape descriptors of a mask [rows, cols], see :data:`DESCRIPTORS`; they do not depend on the grid's size.
 
-    Area is the logarithm of its share of the image, parts the logarithm of their number, largest and second shares of
-    the mask, positions and spreads shares of a side, tilt the correlation of rows and columns, solidity the share of the
-    parts' convex hulls, perimeter the logarithm of its ratio to √area, symmetry the Dice with the mirror image about the
-    own centre, edge the share of the image's border inside. An empty mask is a point in the middle.
+    ``area``: logarithm of the share of the image. ``parts``: logarithm of the number of 8-connected components. ``largest``,
+    ``second``: their shares of the mask. ``row``, ``col``, ``height``, ``width``: mean and standard deviation of the pixels'
+    positions, as shares of a side. ``tilt``: correlation of rows and columns. ``solidity``: area over that of the components'
+    convex hulls. ``perimeter``: logarithm of its ratio to √area. ``symmetry``: Dice with the mask mirrored left to right about
+    its centre. ``edge``: share of the image's border that is foreground. An empty mask counts as a point in the middle.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     if not count:
@@ -245,6 +254,6 @@ def describe(mask: Mask) -> Numbers:
 
 
 def _dice(one: NDArray[np.generic], other: Mask) -> float:
-    """Of two masks, or of a probability and a mask (its expectation, nearly); 1 where both are empty."""
+    """Dice of two masks, or of a probability and a mask, close to the expected Dice; 1 where both are empty."""
     both = float(one.sum(dtype=float)) + float(other.sum(dtype=float))
     return 2 * float(one[other].sum(dtype=float)) / both if both else 1.0

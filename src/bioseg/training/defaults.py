@@ -1,4 +1,4 @@
-"""How our own recipes fit a pretrained U-Net; each changes what differs."""
+"""Default training of a pretrained U-Net; each recipe changes what differs."""
 
 from bioseg.recipe import Training
 from bioseg.specs import call

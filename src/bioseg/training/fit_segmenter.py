@@ -1,6 +1,7 @@
-"""The loop that fits a segmentation network."""
+"""The training loop of a segmentation network."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,32 +10,33 @@ from torch import Tensor, nn
 
 from bioseg.datasets import augment
 from bioseg.datasets.samples import Samples
-from bioseg.evaluation import overlap
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
-from bioseg.postprocess.masks import Postprocess, apply
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.training.run import Run
 from bioseg.training.schedules import TrainState, patience_exhausted
+from bioseg.training.validation import validate
 from bioseg.types import SILENT, BiosegError, Callbacks
+
+LOWER = "start again with a lower --set training.learning_rate=…"
 
 
 def fit_segmenter(
     run: Run, recipe: SegmentationRecipe, train: Samples, validation: Samples, callbacks: Callbacks = SILENT
 ) -> nn.Module:
-    """Fit the recipe's network, or continue fitting it, until the epochs are done or patience is exhausted.
+    """Train the recipe's network, or continue to, until the epochs are done or patience is exhausted.
 
     Args:
-        run: Receives journal, best and last weights.
-        recipe: How.
-        train: What to train on.
-        validation: What decides which weights are best; never trained on.
-        callbacks: Hears of every step and epoch.
+        run: Open run folder; gets the journal, the best and the last weights.
+        recipe: How to train.
+        train: Training set.
+        validation: Validation set; decides which weights are best.
+        callbacks: Called after every step and epoch.
 
     Returns:
-        The network as it was after the last epoch.
+        The network with the weights of the last epoch.
 
     Raises:
-        BiosegError: The loss is not finite, or no training image can be read any more.
+        BiosegError: A training loss, or every validation loss, is not finite, or no image of a set can be read any more.
     """
     how, device = recipe.training, run.device
     torch.manual_seed(how.seed)
@@ -43,11 +45,11 @@ def fit_segmenter(
     run.restore(network, optimiser)
     name, score = run.name, ""
 
-    for epoch in run.epochs(
-        how.epochs, lambda losses: patience_exhausted(losses, patience=how.patience, min_delta=how.min_delta)
-    ):
-        started, done = time.perf_counter(), 0
-        rng = run.rng(epoch)
+    def enough(losses: Sequence[float]) -> bool:
+        return patience_exhausted(losses, patience=how.patience, min_delta=how.min_delta)
+
+    for epoch in run.epochs(how.epochs, enough):
+        started, done, rng = time.perf_counter(), 0, run.rng(epoch)
         order = _order(rng, len(train.cases), how.batch_size)
         total_loss, counts = 0.0, torch.zeros(4, dtype=torch.int64, device=device)
         network.train()
@@ -63,9 +65,7 @@ def fit_segmenter(
             loss = how.loss(logits, masks)
             value = loss.item()
             if not np.isfinite(value):
-                raise BiosegError(
-                    f"{run.folder}: loss is {value} in epoch {epoch + 1}; --set training.learning_rate=… lower"
-                )
+                raise BiosegError(f"{run.folder}: loss is {value} in epoch {epoch + 1}; {LOWER}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -88,57 +88,27 @@ def fit_segmenter(
         run.finish_epoch(network, optimiser, row)
         score = f" · validation Dice {row['dice']:.4f}"
         callbacks.epoch(name, run.history[-1])
+    if run.best_epoch is None:
+        raise BiosegError(f"{run.folder}: the validation loss was not finite in any epoch; {LOWER}")
     return network
 
 
-@torch.inference_mode()
-def validate(network: nn.Module, samples: Samples, recipe: SegmentationRecipe) -> dict[str, float]:
-    """Loss and mean scores of a network on the prepared grid, at the recipe's threshold without other postprocessing.
-
-    Returns:
-        ``validation_loss``, and the means over images of ``dice``, ``iou``, ``accuracy`` (undefined ones left out).
-    """
-    network.eval()
-    device = next(network.parameters()).device
-    threshold = Postprocess(threshold=recipe.postprocess.threshold)
-    losses, sizes, rows = [], [], []
-    for batch in samples.batches(range(len(samples.cases)), recipe.training.validation_batch_size):
-        with autocast(device):
-            logits = network(batch.images.to(device).contiguous(memory_format=MEMORY_FORMAT)).float()
-        losses.append(recipe.training.loss(logits, batch.masks.to(device)).item())
-        sizes.append(len(batch.images))
-        for probability, truth in zip(
-            logits.sigmoid().cpu().numpy()[:, 0], batch.masks.cpu().numpy()[:, 0] > 0.5, strict=True
-        ):
-            confusion = overlap.confusion(apply(probability, threshold), truth)
-            rows.append((overlap.dice(confusion), overlap.iou(confusion), overlap.accuracy(confusion)))
-    if not rows:
-        raise BiosegError("no validation image can be read any more; restore the files, then --resume")
-    scores = [float(np.nanmean(column)) if np.isfinite(column).any() else 0.0 for column in np.array(rows).T]
-    return {
-        "validation_loss": float(np.average(losses, weights=sizes)),
-        **dict(zip(("dice", "iou", "accuracy"), scores, strict=True)),
-    }
-
-
 def parameter_groups(network: nn.Module, how: Training) -> list[dict[str, Any]]:
-    """Parameter groups with their base learning rate; a pretrained encoder may have a lower one than the rest.
+    """Parameter groups with their base learning rate; a pretrained encoder may have one of its own.
 
     Raises:
-        BiosegError: A rate of the encoder is given and the network has no part ``encoder``.
+        BiosegError: The encoder has a learning rate and the network no submodule ``encoder``.
     """
     if how.encoder_learning_rate is None:
         return [{"params": list(network.parameters()), "lr": how.learning_rate, "base": how.learning_rate}]
     if not isinstance(getattr(network, "encoder", None), nn.Module):
-        raise BiosegError(
-            "training.encoder_learning_rate: this network has no part called encoder; --set training.encoder_learning_rate=null"
-        )
+        raise BiosegError("training.encoder_learning_rate: this network has no encoder; set it to null")
     encoder = list(network.get_submodule("encoder").parameters())
     known = {id(parameter) for parameter in encoder}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     return [
-        {"params": encoder, "lr": how.encoder_learning_rate, "base": how.encoder_learning_rate},
-        {"params": rest, "lr": how.learning_rate, "base": how.learning_rate},
+        {"params": parameters, "lr": rate, "base": rate}
+        for parameters, rate in ((encoder, how.encoder_learning_rate), (rest, how.learning_rate))
     ]
 
 
@@ -149,7 +119,7 @@ def confusion_counts(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def _order(rng: np.random.Generator, count: int, batch_size: int) -> list[int]:
-    """A fresh order; a lone last image is left out this time, since batch statistics need company."""
+    """A fresh order; without its last image where that would be a batch of one, too few for batch statistics."""
     order: list[int] = rng.permutation(count).tolist()
     return order[:-1] if batch_size > 1 and count > batch_size and count % batch_size == 1 else order
 

@@ -1,8 +1,8 @@
-"""The loop that fits a CycleGAN (Zhu et al. 2017) to unpaired images of two sides.
+"""The training loop of a CycleGAN (Zhu et al. 2017) on unpaired images of two domains.
 
-No loss says which epoch translates best: the cycle is shortest for generators that change nothing. So the last epoch's
-weights are used, and every epoch leaves its images, by which a person may choose an earlier one. All is computed in
-float32, since bfloat16 would leave an image too few shades.
+No loss says which epoch translates best: the cycle loss is lowest for generators that change nothing. So the last epoch's
+weights are used, and every epoch writes translated images, by which a person may choose an earlier one. Everything is computed
+in float32: bfloat16 would leave an image too few grey levels.
 """
 
 import time
@@ -28,7 +28,7 @@ from bioseg.types import SILENT, BiosegError, Callbacks, ImageArray
 
 
 class Domains(NamedTuple):
-    """Images of both, unpaired."""
+    """Unpaired images of both domains."""
 
     source: Samples
     target: Samples
@@ -37,20 +37,20 @@ class Domains(NamedTuple):
 def fit_translator(
     run: Run, recipe: TranslationRecipe, train: Domains, monitored: Domains, callbacks: Callbacks = SILENT
 ) -> None:
-    """Fit the recipe's networks, or go on fitting them, until the epochs are done.
+    """Train the recipe's networks, or continue to, until the epochs are done.
 
-    An epoch shows every image of the larger side once, and as many of the smaller one. It leaves ``images/NNN.png``,
-    see :func:`mosaic`, and every ``training.keep_every`` of them ``epochs/NNN.safetensors`` with the generators.
+    An epoch uses every image of the larger domain once, and as many of the smaller one. It writes ``images/NNN.png``, see
+    :func:`mosaic`, and every ``training.keep_every`` epochs ``epochs/NNN.safetensors`` with the generators.
 
     Args:
-        run: Receives journal, images, best (the newest generators) and last weights.
-        recipe: How.
-        train: What to learn from.
-        monitored: Never learned from; translated and reconstructed after every epoch.
-        callbacks: Hears of every step and epoch.
+        run: Open run folder; gets the journal, the images, the best (here the newest) generators and the last weights.
+        recipe: How to train.
+        train: Training images.
+        monitored: Images not trained on, which are translated and reconstructed after every epoch.
+        callbacks: Called after every step and epoch.
 
     Raises:
-        BiosegError: A loss is no number, or no image of a side can be read any more.
+        BiosegError: A loss is not finite, or no image of a domain can be read any more.
     """
     how, device = recipe.training, run.device
     torch.manual_seed(how.seed)
@@ -58,7 +58,7 @@ def fit_translator(
     place(gan, device)
     optimiser = how.optimiser([{"params": list(gan.parameters()), "lr": how.learning_rate, "base": how.learning_rate}])
     run.restore(gan, optimiser)
-    count = max(len(side.cases) for side in train)
+    count = max(len(domain.cases) for domain in train)
 
     for epoch in run.epochs(how.epochs, lambda losses: False):
         started, done, rng = time.perf_counter(), 0, run.rng(epoch)
@@ -73,10 +73,10 @@ def fit_translator(
             callbacks.progress(run.name, epoch * count + done, how.epochs * count, note)
         if not done:
             raise BiosegError(
-                f"{run.folder}: no image of a side can be read any more; put the files back, then --resume"
+                f"{run.folder}: no image of a domain can be read any more; restore the files, then --resume"
             )
-        scores, views = monitor(gan.pair, monitored, device)
-        formats.write_bytes(run.folder / "images" / f"{epoch + 1:03d}.png", prepare.to_bytes(mosaic(views)))
+        scores, groups = monitor(gan.pair, monitored, device)
+        formats.write_bytes(run.folder / "images" / f"{epoch + 1:03d}.png", prepare.to_bytes(mosaic(groups)))
         if how.keep_every and (epoch + 1) % how.keep_every == 0:
             files.write(run.folder / "epochs" / f"{epoch + 1:03d}.safetensors", weights.dump(gan.pair))
         row: dict[str, Any] = {
@@ -91,14 +91,15 @@ def fit_translator(
 
 @torch.inference_mode()
 def monitor(pair: Pair, monitored: Domains, device: torch.device) -> tuple[dict[str, float], list[Tensor]]:
-    """What becomes of images that were not learned from.
+    """Translate and reconstruct images that were not trained on.
 
     Returns:
-        ``monitored_cycle``, how far they are from their reconstructions, and ``monitored_identity``, from what the generator
-        into their own side makes of them: mean absolute differences in [−1, 1], summed over both sides. And source,
-        translated, reconstructed, then target, translated, reconstructed, [K, 1, rows, cols] in [−1, 1] each.
+        ``monitored_cycle``, the mean absolute difference of images and their reconstructions, and ``monitored_identity``, of
+        images and what the generator into their own domain makes of them; values in [−1, 1], summed over both domains. Then
+        six groups of images, [K, 1, rows, cols] in [−1, 1] each: source, translated, reconstructed; target, translated,
+        reconstructed.
     """
-    cycle, identity, views = 0.0, 0.0, []
+    cycle, identity, groups = 0.0, 0.0, []
     for samples, backwards in ((monitored.source, False), (monitored.target, True)):
         batches = samples.batches(range(len(samples.cases)), 1)
         given = torch.cat([_signed(batch.images, device) for batch in batches])
@@ -110,13 +111,13 @@ def monitor(pair: Pair, monitored: Domains, device: torch.device) -> tuple[dict[
         same = torch.cat([own(image) for image in given.split(1)])
         cycle += functional.l1_loss(ways[1], given).item()
         identity += functional.l1_loss(same, given).item()
-        views += [given, *ways]
-    return {"monitored_cycle": cycle, "monitored_identity": identity}, views
+        groups += [given, *ways]
+    return {"monitored_cycle": cycle, "monitored_identity": identity}, groups
 
 
-def mosaic(views: list[Tensor]) -> ImageArray:
-    """All views in one image in [0, 1]: a row a view, a column an image, black where a row has fewer."""
-    rows = [np.concatenate(list(view[:, 0].cpu().numpy()), axis=1) / 2 + 0.5 for view in views]
+def mosaic(groups: list[Tensor]) -> ImageArray:
+    """All groups of :func:`monitor` in one image in [0, 1]: one row per group, one column per image, black where there is none."""
+    rows = [np.concatenate(list(group[:, 0].cpu().numpy()), axis=1) / 2 + 0.5 for group in groups]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
 
@@ -124,16 +125,16 @@ def mosaic(views: list[Tensor]) -> ImageArray:
 def _batches(
     train: Domains, size: int, count: int, rng: np.random.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of batches in [−1, 1], until ``count`` images of each side were shown."""
-    orders = [_order(rng, len(side.cases), count) for side in train]
-    both = [side.batches(order, size, rng) for side, order in zip(train, orders, strict=True)]
-    for source, target in zip(*both, strict=False):  # a side whose files turn bad on the way is shorter
+    """Pairs of batches in [−1, 1], ``count`` images of each domain."""
+    orders = [_order(rng, len(domain.cases), count) for domain in train]
+    both = [domain.batches(order, size, rng) for domain, order in zip(train, orders, strict=True)]
+    for source, target in zip(*both, strict=False):  # a domain is shorter if its files become unreadable
         yield _signed(source.images, device), _signed(target.images, device)
 
 
-def _order(rng: np.random.Generator, there: int, count: int) -> list[int]:
-    """Fresh orders of all that are there, one after the other, cut at ``count``."""
-    order: list[int] = np.concatenate([rng.permutation(there) for _ in range(-(-count // there))])[:count].tolist()
+def _order(rng: np.random.Generator, size: int, count: int) -> list[int]:
+    """The first ``count`` of fresh permutations of ``size`` images, one after the other."""
+    order: list[int] = np.concatenate([rng.permutation(size) for _ in range(-(-count // size))])[:count].tolist()
     return order
 
 

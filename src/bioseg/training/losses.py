@@ -1,7 +1,7 @@
-"""Losses: (logits [N, K, rows, cols], truth of the same shape, 0 or 1) → scalar to be made small.
+"""Losses: (logits [N, K, rows, cols], truth of the same shape, 0 or 1) → scalar to minimise.
 
-All are computed in float32 whatever the network's precision. A loss "over the batch" sums over every pixel of the
-batch before it divides, as the reference systems do.
+All are computed in float32 whatever the network's precision. A loss "over the batch" sums over all pixels of the batch before it
+divides, as the reference systems do.
 """
 
 from torch import Tensor
@@ -16,7 +16,7 @@ def binary_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def soft_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
-    """1 − Dice over the batch, (2 Σpt + s) / (Σp + Σt + s), a plane of truth at a time, then the mean."""
+    """1 − Dice over the batch, (2 Σpt + s) / (Σp + Σt + s), for each plane, then the mean."""
     return 1 - _dice(logits, truth, smoothing)
 
 
@@ -33,7 +33,7 @@ def cross_entropy_and_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegat
 
 
 def cross_entropy_and_image_dice(logits: Tensor, truth: Tensor, *, smoothing: NonNegative = 1.0) -> Tensor:
-    """Binary cross-entropy + 1 − the mean of every image's own Dice, so that a small object counts as a large one."""
+    """Binary cross-entropy + 1 − the mean of each image's own Dice, so that small objects count as much as large ones."""
     probability = logits.float().sigmoid()
     overlap, areas = (probability * truth).sum((2, 3)), (probability + truth).sum((2, 3))
     return binary_cross_entropy(logits, truth) + 1 - ((2 * overlap + smoothing) / (areas + smoothing)).mean()
@@ -50,11 +50,11 @@ def half_cross_entropy_half_iou(logits: Tensor, truth: Tensor, *, smoothing: Non
 
 
 def least_squares(scores: Tensor, *, real: bool) -> Tensor:
-    """Mean squared distance of a discriminator's scores from 1 (real) or 0 (made), as in Mao et al. 2017.
+    """Least-squares GAN loss (Mao et al. 2017): mean squared distance of a discriminator's scores from 1 (real) or 0 (generated).
 
     Args:
-        scores: Of any shape.
-        real: What they should say.
+        scores: Any shape.
+        real: Whether the scores should be 1.
     """
     return (scores.float() - float(real)).square().mean()
 

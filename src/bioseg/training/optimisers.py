@@ -1,4 +1,4 @@
-"""Optimisers: (parameter groups with their rates) → optimiser."""
+"""Optimisers: (parameter groups with their learning rates) → optimiser."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from bioseg.specs import NonNegative, Positive, Range
 def adam(
     groups: Iterable[dict[str, Any]], *, epsilon: Positive = 1e-7, beta1: Annotated[float, Range(0, 0.9999)] = 0.9
 ) -> torch.optim.Optimizer:  # fmt: skip
-    """Adam (Kingma & Ba 2015) with the ε of the Keras studies that the reference systems are."""
+    """Adam (Kingma & Ba 2015) with the ε of Keras, which the studies behind the reference systems used."""
     return torch.optim.Adam(groups, betas=(beta1, 0.999), eps=epsilon, fused=True)
 
 

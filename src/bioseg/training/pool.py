@@ -1,4 +1,4 @@
-"""Generated images kept to be shown again, so that a discriminator does not only follow the newest."""
+"""A pool of generated images, so that a discriminator is trained on earlier ones too (Shrivastava et al. 2017)."""
 
 import numpy as np
 import torch
@@ -6,15 +6,15 @@ from torch import Tensor, nn
 
 
 class Pool(nn.Module):
-    """So many generated images (Shrivastava et al. 2017). A module without weights, so that it is kept with the networks.
+    """A number of generated images. A module without weights, so that it is saved with the networks.
 
     Attributes:
         images: [size, 1, rows, cols].
-        filled: [1], how many of them there are.
+        filled: [1], how many of them are in use.
     """
 
     def __init__(self, size: int, shape: tuple[int, int]) -> None:
-        """Make an empty one for images of ``shape`` (rows, cols)."""
+        """Make an empty pool for ``size`` images of ``shape`` (rows, cols)."""
         super().__init__()
         self.images: Tensor
         self.filled: Tensor
@@ -22,10 +22,10 @@ class Pool(nn.Module):
         self.register_buffer("filled", torch.zeros(1, dtype=torch.int64))
 
     def exchange(self, fresh: Tensor, rng: np.random.Generator) -> Tensor:
-        """What the discriminator is shown for ``fresh``, [N, 1, rows, cols] without gradients, each by itself.
+        """The images to train the discriminator on instead of ``fresh``, [N, 1, rows, cols] without gradients.
 
-        While the pool is not full, a fresh image is kept and shown. Then either it is shown and not kept, or, as often, a
-        random one of the pool is shown and leaves it its place.
+        While the pool is not full, a fresh image is stored and returned. After that, with equal chance, either the fresh image
+        is returned and not stored, or it replaces a random image of the pool, which is returned.
         """
         size, filled = len(self.images), int(self.filled)
         shown = fresh.detach().clone()

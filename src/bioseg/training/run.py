@@ -1,12 +1,13 @@
-"""A run: the folder a training writes, and what every training needs once: seeds, journal, best and last, resuming.
+"""The run folder of one training, and what every training loop needs: seeds, journal, best and last weights, resuming.
 
-Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/``
-(weights, optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so
-that a resumed run continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
+Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/`` (weights,
+optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so that a resumed run
+continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
 """
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -32,14 +33,14 @@ NETWORK, OPTIMISER = "network.safetensors", "optimiser.safetensors"
 
 
 class Run:
-    """An open run folder, to be used in a ``with`` block: it is closed whatever happens inside.
+    """An open run folder, to be used in a ``with`` block, so that it is closed whatever is raised in it.
 
     Attributes:
-        folder: Where it lies.
-        device: Where it computes.
-        seed: Of everything drawn.
+        folder: The run folder.
+        device: Where to compute.
+        seed: Of everything that is drawn.
         name: What progress is reported under.
-        history: A row for every finished epoch, as in the journal.
+        history: One row per finished epoch, as in the journal.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Run:
         """Open ``folder``: new, or continuing the run that lies there.
 
         Raises:
-            BiosegError: As for :func:`claim`, or none of its states is whole.
+            BiosegError: As for :func:`claim`, or no saved state of the run is intact.
         """
         self.folder, self.device, self.seed, self.name = folder, device, seed, name
         self.history: list[Row] = []
@@ -58,6 +59,7 @@ class Run:
         self._state = _read_last(folder)
         if self._state:
             self.history = self._state["state.json"]["history"]
+            self._write_journal()  # the process may have died before it did
 
     def __enter__(self) -> "Run":
         return self
@@ -65,19 +67,17 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_journal()
         if self._board is not None:
             self._board.close()
 
     @property
     def validation_losses(self) -> list[float]:
-        """One per finished epoch; none where a training has no such thing."""
+        """One per finished epoch; empty where a training has none."""
         return [row["validation_loss"] for row in self.history if "validation_loss" in row]
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch (from 1) whose weights ``best.safetensors`` holds."""
+        """The epoch (from 1) whose weights ``best.safetensors`` holds; None: there is no such file yet."""
         return max((int(row["epoch"]) for row in self.history if row["best"]), default=None)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -103,42 +103,50 @@ class Run:
             yield epoch
 
     def rng(self, epoch: int) -> np.random.Generator:
-        """Chance for the order and the augmentation of one epoch."""
+        """For the order and the augmentation of one epoch."""
         return np.random.default_rng((self.seed, epoch))
 
     def finish_epoch(
         self, network: nn.Module, optimiser: torch.optim.Optimizer, row: Row, *, keep: nn.Module | None = None
     ) -> None:
-        """Write the best weights if these are, then all that a resume needs, then the journal.
+        """Write the weights if they are the best so far, then all that a resume needs, then the journal.
 
         Args:
             network: All that is trained.
             optimiser: Its state.
-            row: Numbers of the epoch. The lowest ``validation_loss`` is the best; without that, the newest epoch is.
+            row: Numbers of the epoch. The lowest ``validation_loss`` is the best, one that is not finite never; without
+                such a key, the newest epoch is the best.
             keep: The part of ``network`` that is used once it is trained; None: all of it.
         """
-        losses = self.validation_losses
-        best = not losses or "validation_loss" not in row or row["validation_loss"] < min(losses)
-        self.history.append({"epoch": len(self.history) + 1, **row, "best": best})
+        self.history.append({"epoch": len(self.history) + 1, **row, "best": self._is_best(row)})
         data = weights.dump(network)
-        if best:
+        if self.history[-1]["best"]:
             files.write(self.folder / "best.safetensors", data if keep is None else weights.dump(keep))
         tensors, groups = _flatten(optimiser.state_dict())
         state = {"history": self.history, "groups": groups}
         _write_last(self.folder, {NETWORK: data, OPTIMISER: save_tensors(tensors)}, state)
         self._write_journal()
+        self._write_board()
+
+    def _is_best(self, row: Row) -> bool:
+        if "validation_loss" not in row:
+            return True
+        loss = row["validation_loss"]
+        return math.isfinite(loss) and loss < min(filter(math.isfinite, self.validation_losses), default=math.inf)
 
     def _write_journal(self) -> None:
         files.write(self.folder / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+
+    def _write_board(self) -> None:
         if self._board is None:
             self._board = _tensorboard(self.folder / "tensorboard", len(self.history))
-        for name, value in self.history[-1].items() if self.history else ():
+        for name, value in self.history[-1].items():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, len(self.history))
 
 
 class _NoBoard:
-    """Takes the place of a TensorBoard log where that package is not installed."""
+    """In place of a TensorBoard log where that package is not installed."""
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """Nothing."""
@@ -159,7 +167,8 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
     """Write ``record`` to a new folder, or make sure that the run in it is the same one.
 
     Raises:
-        BiosegError: A run is there already and ``resume`` is off, or it was made by another recipe, split or folds.
+        BiosegError: A run is there already and ``resume`` is off, or it was made with another recipe, split or folds, or its
+            record is damaged.
     """
     known = folder / "record.json"
     if not known.exists():
@@ -203,7 +212,7 @@ def _unflatten(data: bytes, path: Path, optimiser: torch.optim.Optimizer) -> dic
             raise BiosegError(
                 f"{path}: {key} does not fit the network, or is not finite; start again in another folder"
             )
-        # As the weights lie, else the resumed steps are slower.
+        # In the layout of the weights, else the resumed steps are slower.
         state.setdefault(int(index), {})[name] = (
             value.contiguous(memory_format=MEMORY_FORMAT) if value.ndim == 4 else value
         )
@@ -211,7 +220,7 @@ def _unflatten(data: bytes, path: Path, optimiser: torch.optim.Optimizer) -> dic
 
 
 def _write_last(folder: Path, parts: dict[str, bytes], state: dict[str, Any]) -> None:
-    """Replace ``last/`` by a new one and keep the one before; at every state one of them is whole."""
+    """Replace ``last/`` and keep the one before it as ``last.before/``; at every moment one of them is intact."""
     last, before, new = folder / "last", folder / "last.before", folder / "last.new"
     shutil.rmtree(new, ignore_errors=True)
     for name, data in parts.items():

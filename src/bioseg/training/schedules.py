@@ -1,4 +1,4 @@
-"""Rate schedules: (state) → factor on the learning rate. Pure: a resumed run follows from its own history."""
+"""Learning-rate schedules: (train state) → factor on the learning rate. Pure, so that a resumed run continues exactly."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from bioseg.specs import Count, Fraction, NonNegative, Range, Whole
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a training stands.
+    """How far a training is.
 
     Attributes:
-        epoch: Epochs done, fractional within one, from 0.
-        epochs: At most this many.
+        epoch: Finished epochs, with a fraction within one, from 0.
+        epochs: At most this many will be run.
         validation_losses: One per finished epoch.
     """
 
@@ -29,12 +29,12 @@ def constant(state: TrainState) -> float:
 
 
 def decay_after(state: TrainState, *, start: Whole = 20, factor: Fraction = 0.1) -> float:
-    """1 up to epoch ``start``, then ``factor`` to the power of the epochs since (the CT study's rate)."""
+    """1 up to epoch ``start``, then ``factor`` to the power of the epochs since (the CT study's schedule)."""
     return float(factor ** max(0, math.floor(state.epoch) - start))
 
 
 def cosine(state: TrainState, *, length: Count = 25) -> float:
-    """(cos(π epoch / length) + 1) / 2, stepping once an epoch (the pneumonia study's rate)."""
+    """(cos(π epoch / length) + 1) / 2, stepping once an epoch (the pneumonia study's schedule)."""
     return (math.cos(math.pi * math.floor(state.epoch) / length) + 1) / 2
 
 
@@ -42,9 +42,10 @@ def plateau(
     state: TrainState, *, factor: Fraction = 0.5, patience: Count = 15, min_delta: NonNegative = 1e-4,
     cooldown: Whole = 2, floor: Fraction = 1e-3,
 ) -> float:  # fmt: skip
-    """Times ``factor`` after ``patience`` epochs whose validation loss was not lower than the best by ``min_delta``.
+    """Multiplied by ``factor`` after ``patience`` epochs without a validation loss lower than the best by ``min_delta``.
 
-    After each cut ``cooldown`` epochs are not counted; the factor never falls below ``floor``.
+    After each reduction ``cooldown`` epochs are not counted; the result never falls below ``floor``. As Keras'
+    ReduceLROnPlateau.
     """
     scale, best, waited, cooling = 1.0, math.inf, 0, 0
     for loss in state.validation_losses:
@@ -62,9 +63,9 @@ def plateau(
 def one_cycle(
     state: TrainState, *, rise: Annotated[float, Range(0, 0.99)] = 0.2, start: Fraction = 0.04, end: Fraction = 1e-4
 ) -> float:
-    """Half a cosine up from ``start`` during the first ``rise`` of the training, half a cosine down to ``end``.
+    """Up from ``start`` along half a cosine during the first ``rise`` of the training, then down to ``end`` along another.
 
-    Source: Smith & Topin 2019, with the cosine arms that PyTorch uses.
+    Source: Smith & Topin 2019, with cosine annealing as in PyTorch.
     """
     done = min(state.epoch / state.epochs, 1.0)
     if done < rise:
@@ -73,7 +74,7 @@ def one_cycle(
 
 
 def patience_exhausted(validation_losses: Sequence[float], *, patience: int | None, min_delta: float = 0.0) -> bool:
-    """Whether the last ``patience`` epochs brought no validation loss lower than before them by ``min_delta``."""
+    """Whether the validation loss has not fallen by ``min_delta`` for ``patience`` epochs; None never stops."""
     best, waited = math.inf, 0
     for loss in validation_losses:
         best, waited = (loss, 0) if loss < best - min_delta else (best, waited + 1)

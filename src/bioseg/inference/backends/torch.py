@@ -18,7 +18,8 @@ class TorchBackend:
     """A network on a device.
 
     Attributes:
-        network: In evaluation mode, on ``device``; images → logits. A method ``with_features`` returns features too.
+        network: In evaluation mode, on ``device``; images → logits. Where it has a method ``with_features``, images → (logits,
+            features).
         device: Where it computes.
     """
 
@@ -53,5 +54,5 @@ class TorchBackend:
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> TorchBackend:
-    """``network`` moved to ``device`` and switched to evaluation."""
+    """``network`` moved to ``device`` and put in evaluation mode."""
     return TorchBackend(place(network, device).eval(), device)
