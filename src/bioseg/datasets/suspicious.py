@@ -28,6 +28,8 @@ FIT = 0.4
 """The contrast along the contour is less than this share of the best one nearby."""
 ONE_POLARITY = 0.95
 """The contrast is compared where this share of the masks is brighter than what surrounds them, or darker."""
+LEAST_PX = 25
+"""The contour of a smaller mask on the small copy is not compared with the image."""
 GROUP = 4
 """A patient with this many images is judged as a whole."""
 
@@ -61,15 +63,15 @@ class Fit:
         here: Mean inside the mask less mean in a ring around it, in the units of the prepared image, [−1, 1].
         highest: The largest such contrast of the same mask moved by less than its own size.
         lowest: The smallest.
-        highest_px: How far it is moved for ``highest``, px of the original image.
+        highest_px: (rows, cols) it is moved for ``highest``, px of the original image.
         lowest_px: The same for ``lowest``.
     """
 
     here: float
     highest: float
     lowest: float
-    highest_px: float
-    lowest_px: float
+    highest_px: tuple[float, float]
+    lowest_px: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Description:
         width: Of the bounding box.
         holes: Area that the foreground encloses.
         parts: 4-connected parts, specks under 1 % of the foreground left out.
-        fit: None where there is nothing around the mask to compare with.
+        fit: None for a mask of a few pixels, or with nothing around it to compare with.
     """
 
     covered: float
@@ -137,7 +139,7 @@ def find(descriptions: Mapping[str, Description], patients: Mapping[str, str]) -
     found = {name: reason for name, one in descriptions.items() if (reason := _too_much(one))}
     rest = {name: one for name, one in descriptions.items() if name not in found}
     beside, groups = _beside_edges(rest, patients)
-    found |= {name: reason for name, reason in (_outliers(rest) | beside).items() if name not in found}
+    found |= beside | _outliers(rest)
     alone = [Suspicion((name,), found[name]) for name in descriptions if name in found]
     return (*groups, *alone)
 
@@ -190,14 +192,15 @@ def _beside_edges(
     for patient, names in members.items():
         if len(names) < GROUP:
             continue
-        here, best, far_px = np.median([facts[name] for name in names], axis=0)
+        here, best = np.median([facts[name][:2] for name in names], axis=0)
         if here < FIT * best:
             judged |= set(names)
+            far_px = np.hypot(*np.median([facts[name][2] for name in names], axis=0))
             where = f"the masks of patient {patient} ({len(names)} images) lie beside the edges in the images"
             groups.append(Suspicion(tuple(names), f"{where}; they would fit better about {far_px:.0f} px away"))
     alone = {
-        name: f"the contour lies beside the edges in the image; it would fit better about {far_px:.0f} px away"
-        for name, (here, best, far_px) in facts.items()
+        name: f"the contour lies beside the edges in the image; it would fit better about {np.hypot(*px):.0f} px away"
+        for name, (here, best, px) in facts.items()
         if name not in judged and here < FIT * best
     }
     return alone, groups
@@ -207,7 +210,7 @@ def _fit(values: ImageArray, mask: Mask, scale: float) -> Fit | None:
     """The contrast of the mask against a ring around it, here and wherever it may be moved by three quarters of its size."""
     size_px = float(np.sqrt(mask.sum()))
     ring = ndimage.binary_dilation(mask, iterations=max(2, round(0.15 * size_px))) & ~mask
-    if not ring.any():
+    if not ring.any() or mask.sum() < LEAST_PX:
         return None
     template = mask / mask.sum() - ring / ring.sum()
     rows, cols = (np.flatnonzero((template != 0).any(axis=axis)) for axis in (1, 0))
@@ -215,11 +218,11 @@ def _fit(values: ImageArray, mask: Mask, scale: float) -> Fit | None:
     reach = max(3, round(0.75 * size_px))
     around = np.pad(values, reach, mode="edge")[rows[0] : rows[-1] + 1 + 2 * reach, cols[0] : cols[-1] + 1 + 2 * reach]
     contrast = signal.fftconvolve(around, template[box][::-1, ::-1], mode="valid")
-    far_px = [
-        float(np.hypot(*(np.subtract(np.unravel_index(place, contrast.shape), reach)))) / scale
-        for place in (contrast.argmax(), contrast.argmin())
+    moved_px = [
+        (float(row - reach) / scale, float(col - reach) / scale)
+        for row, col in (np.unravel_index(place, contrast.shape) for place in (contrast.argmax(), contrast.argmin()))
     ]
-    return Fit(float(contrast[reach, reach]), float(contrast.max()), float(contrast.min()), far_px[0], far_px[1])
+    return Fit(float(contrast[reach, reach]), float(contrast.max()), float(contrast.min()), *moved_px)
 
 
 def _unit(values: NDArray[np.float32]) -> ImageArray:
