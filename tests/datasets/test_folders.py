@@ -1,23 +1,13 @@
-"""The front door: whatever people's folders look like, every file is accounted for."""
+"""Any folder: whatever people's folders look like, every file is accounted for."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from bioseg.datasets import cases, folders
+from bioseg.datasets import cases, folders, inspection
 from bioseg.types import BiosegError
-
-
-def write(path: Path, *, shape: tuple[int, ...] = (8, 10), value: int | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.zeros(shape, np.uint8) if value == 0 else np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-    if value:
-        pixels = np.zeros(shape, np.uint8)
-        pixels[2:5, 2:6] = value
-    Image.fromarray(pixels).save(path)
+from tests.datasets.folder_files import write, write_pair
 
 
 def two_folders(images: str, masks: str) -> Callable[[Path], None]:
@@ -66,6 +56,13 @@ def own_folders(root: Path) -> None:
             write(root / name / "masks" / f"cell{number}.png", value=255)
 
 
+def named_parts(root: Path) -> None:
+    for part, names in (("train", "ab"), ("val", "a")):
+        for name in names:
+            write(root / f"{part}_images" / f"{name}.png")
+            write(root / f"{part}_masks" / f"{name}.png", value=7)
+
+
 def parts_of_a_study(root: Path) -> None:
     for part, names in (("train", "ab"), ("test", "a")):
         for name in names:
@@ -79,7 +76,7 @@ def other_formats(root: Path) -> None:
         write(root / f"{name}.png", shape=(8, 10, 3), value=1)
 
 
-# How it looks, how many mask files an image.
+# The layout and its number of mask files per image.
 LOOKS: dict[str, tuple[Callable[[Path], None], int]] = {
     "images + masks": (two_folders("images", "masks"), 1),
     "img + gt": (two_folders("img", "GT"), 1),
@@ -93,6 +90,7 @@ LOOKS: dict[str, tuple[Callable[[Path], None], int]] = {
     "number a nucleus": (instance_numbers, 3),
     "id/images + id/masks": (own_folders, 2),
     "train + test": (parts_of_a_study, 1),
+    "train_images + train_masks": (named_parts, 1),
     "jpg + png": (other_formats, 1),
 }
 
@@ -101,7 +99,7 @@ LOOKS: dict[str, tuple[Callable[[Path], None], int]] = {
 def test_it_is_understood(look: str, tmp_path: Path) -> None:
     make, each = LOOKS[look]
     make(tmp_path)
-    scan = folders.inspect(folders.scan(tmp_path))
+    scan = inspection.inspect(folders.scan(tmp_path))
     assert len(scan.cases) == 3
     assert len({case.id for case in scan.cases}) == 3
     assert [len(case.masks) for case in scan.cases] == [each] * 3
@@ -111,7 +109,7 @@ def test_it_is_understood(look: str, tmp_path: Path) -> None:
         assert cases.read_mask(case, (8, 10)).sum() == 12
 
 
-def test_the_account_names_everything_that_is_wrong(tmp_path: Path) -> None:
+def test_the_scan_names_everything_that_is_wrong(tmp_path: Path) -> None:
     two_folders("images", "masks")(tmp_path)
     write(tmp_path / "images" / "lonely.png")
     write(tmp_path / "masks" / "nobody.png", value=255)
@@ -124,37 +122,26 @@ def test_the_account_names_everything_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "images" / "cut.png").write_bytes((tmp_path / "images" / "cut.png").read_bytes()[:50])
     (tmp_path / "notes.txt").write_text("")
     ticks: list[tuple[int, int]] = []
-    scan = folders.inspect(folders.scan(tmp_path), progress=lambda done, total: ticks.append((done, total)))
+    scan = inspection.inspect(folders.scan(tmp_path), progress=lambda done, total: ticks.append((done, total)))
     assert ticks[-1] == (6, 6)
     assert [path.name for path in scan.without_mask] == ["lonely.png"]
     assert [path.name for path in scan.without_image] == ["nobody.png"]
     assert scan.empty == ("empty",)
     assert {problem.path.name for problem in scan.problems} == {"small.png", "cut.png"}
     assert not scan.clean
-    text = "\n".join(folders.scan_lines(scan))
+    text = "\n".join(inspection.scan_lines(scan))
     for said in (
         "6 images",
         "usable         4 of 6",
         "lonely.png",
         "nobody.png",
-        "no foreground  1: empty",
+        "masks without foreground 1: empty",
         "4×5",
         "cut.png",
     ):
         assert said in text, said
-    facts = folders.to_json(scan)
+    facts = inspection.to_json(scan)
     assert (len(facts["cases"]), len(facts["problems"])) == (6, 2)
-
-
-def test_patients_come_from_a_table_or_are_said_to_be_unknown(tmp_path: Path) -> None:
-    two_folders("images", "masks")(tmp_path)
-    assert "each image counts as a patient of its own" in "\n".join(folders.scan_lines(folders.scan(tmp_path)))
-    (tmp_path / "patients.csv").write_text("id,patient\na,Ada\nb,Ada\nc,Bea\n")
-    scan = folders.scan(tmp_path)
-    assert [case.patient for case in scan.cases] == ["Ada", "Ada", "Bea"]
-    (tmp_path / "patients.csv").write_text("image,who\na,Ada\n")
-    with pytest.raises(BiosegError, match=r"patients\.csv"):
-        folders.scan(tmp_path)
 
 
 def test_nothing_is_guessed_between_two_images(tmp_path: Path) -> None:
@@ -167,7 +154,7 @@ def test_nothing_is_guessed_between_two_images(tmp_path: Path) -> None:
     assert [path.name for path in scan.without_image] == ["a.png"]
 
 
-def test_a_image_whose_name_only_sounds_like_a_mask_stays_a_image(tmp_path: Path) -> None:
+def test_an_image_whose_name_only_sounds_like_a_mask_stays_an_image(tmp_path: Path) -> None:
     for name in ("sample_label_free", "seg1", "x_target_view"):
         write(tmp_path / f"{name}.png")
     scan = folders.scan(tmp_path)
@@ -181,3 +168,25 @@ def test_images_without_masks_say_what_to_do(tmp_path: Path) -> None:
         folders.list_cases(tmp_path)
     with pytest.raises(BiosegError, match="no such folder"):
         folders.scan(tmp_path / "nowhere")
+
+
+def test_ids_stay_different_whatever_is_named_alike(tmp_path: Path) -> None:
+    for place in ("x", "y"):
+        write_pair(tmp_path, "a", part=place)
+    write(tmp_path / "z" / "a.bmp")
+    write(tmp_path / "z" / "a_mask.png", value=255)
+    assert [case.id for case in folders.scan(tmp_path).cases] == ["x/a", "y/a", "z/a"]
+
+
+def test_the_lines_are_plain_words(tmp_path: Path) -> None:
+    two_folders("images", "masks")(tmp_path)
+    write(tmp_path / "images" / "d.png")
+    assert inspection.scan_lines(inspection.inspect(folders.scan(tmp_path))) == [
+        f"{tmp_path}: images and masks paired by name",
+        "images         3 with ground truth, 3 mask files",
+        "patients       unknown",
+        "usable         3 of 3",
+        "warning        patients unknown for 3 of 3 images: each image counts as its own patient, scores may be optimistic; "
+        "add patients.csv with the columns id and patient",
+        "images without a mask 1: d.png",
+    ]
