@@ -23,7 +23,7 @@ def put(folder: Path, kind: Kind, data: bytes | None = None) -> Path:
 
 def complaint(path: Path, *, raw: RawFormat | None = None, work: Callable[..., Any] = formats.read, **how: Any) -> str:
     """What a reader says of a bad file; one line with the file's name and, after a semicolon, a remedy."""
-    with pytest.raises(pixels.UnreadableImage) as raised:
+    with pytest.raises(formats.UnreadableImage) as raised:
         work(path, raw, **how)
     said = str(raised.value)
     assert isinstance(raised.value, BiosegError)
@@ -89,7 +89,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole(
         path = put(tmp_path, kind, kind.data[:length])
         try:
             assert np.array_equal(formats.read(path, kind.raw).pixels, whole), f"{length} of {len(kind.data)} bytes"
-        except pixels.UnreadableImage:
+        except formats.UnreadableImage:
             complaint(path, raw=kind.raw)
             refused += 1
     assert refused >= 10
@@ -108,7 +108,7 @@ def test_a_damaged_file_is_refused_in_one_line_or_read(kind: Kind, tmp_path: Pat
         path = put(tmp_path, kind, bytes(data))
         try:
             assert formats.read(path, kind.raw).pixels.ndim in (2, 3)
-        except pixels.UnreadableImage:
+        except formats.UnreadableImage:
             complaint(path, raw=kind.raw)
 
 

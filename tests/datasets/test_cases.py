@@ -35,7 +35,7 @@ def case(*masks: Path, **more: object) -> Case:
 
 
 SOFT = np.asarray(Image.fromarray(DISC * 255).resize((20, 15)).resize((40, 30)))
-WAYS: dict[str, tuple[str, Array, Array]] = {  # file name, what it holds, what is inside
+WAYS: dict[str, tuple[str, Array, Array]] = {  # file name, what it holds, its foreground
     "0/1": ("m.png", DISC, DISC > 0),
     "0/255": ("m.png", DISC * np.uint8(255), DISC > 0),
     "1-bit": ("m.png", DISC > 0, DISC > 0),
@@ -56,14 +56,14 @@ def test_covers_the_ways_masks_are_saved() -> None:
 
 
 @pytest.mark.parametrize(("name", "values", "foreground"), WAYS.values(), ids=WAYS.keys())
-def test_a_mask_in_any_manner_is_the_same_mask(name: str, values: Array, inside: Array, tmp_path: Path) -> None:
+def test_a_mask_in_any_manner_is_the_same_mask(name: str, values: Array, foreground: Array, tmp_path: Path) -> None:
     path = write(tmp_path / name, values)
     mask = cases.read_mask(case(path), SHAPE)
     assert mask.dtype == np.bool_
-    assert np.array_equal(mask, inside)
+    assert np.array_equal(mask, foreground)
     labels = cases.read_labels(case(path), SHAPE)
     assert labels.dtype == np.int32
-    assert np.array_equal(labels, inside.astype(int))
+    assert np.array_equal(labels, foreground.astype(int))
 
 
 def test_masks_are_united_and_numbered_in_order(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_masks_are_united_and_numbered_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
-def test_a_image_of_labels_keeps_its_numbers(dtype: type, tmp_path: Path) -> None:
+def test_an_image_of_labels_keeps_its_numbers(dtype: type, tmp_path: Path) -> None:
     values = np.where(LEFT, 7, np.where(RIGHT, 255, 0)).astype(dtype)
     path = write(tmp_path / ("m.tif" if dtype is np.int32 else "m.png"), values)
     labels = cases.read_labels(case(path), SHAPE)
@@ -148,7 +148,7 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_masks_of_a_headerless_image_may_be_coarser(tmp_path: Path) -> None:
     path = write(tmp_path / "m.gif", LEFT)
-    film = case(path, raw=RawFormat((60, 80), ">u2", 4095, inverted=True))
+    film = case(path, raw_format=RawFormat((60, 80), ">u2", 4095, inverted=True))
     assert np.array_equal(cases.read_mask(film, (60, 80)), np.kron(LEFT > 0, np.ones((2, 2), bool)))
     for shape in ((60, 40), (61, 80), (15, 20), (90, 80)):
         with pytest.raises(BiosegError, match="30×40"):
@@ -164,12 +164,12 @@ def test_no_truth_and_a_bad_file(tmp_path: Path) -> None:
             cases.read_mask(case(tmp_path / name), SHAPE)
 
 
-def test_a_images_spacing_is_its_own_or_its_cases(tmp_path: Path) -> None:
+def test_an_images_spacing_is_its_own_or_its_cases(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", LEFT)
     assert cases.read_image(Case("a", "a", path)).spacing_mm is None
     assert cases.read_image(Case("a", "a", path, spacing_mm=(0.175, 0.2))).spacing_mm == (0.175, 0.2)
     (tmp_path / "a.IMG").write_bytes(LEFT.astype(">u2").tobytes())
-    film = Case("a", "a", tmp_path / "a.IMG", raw=RawFormat(SHAPE, ">u2", 4095, inverted=True))
+    film = Case("a", "a", tmp_path / "a.IMG", raw_format=RawFormat(SHAPE, ">u2", 4095, inverted=True))
     raw_image = cases.read_image(film)
     assert np.array_equal(raw_image.pixels, LEFT)
     assert raw_image.inverted

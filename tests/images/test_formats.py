@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from bioseg.images import formats
+from bioseg.images import formats, png
 from bioseg.types import BiosegError
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -23,7 +23,7 @@ SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 @given(mask=arrays(np.bool_, SHAPES))
 def test_a_mask_comes_back_as_it_was_written(mask: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("masks") / "new folder" / "mask.png"
-    formats.write_mask(path, mask)
+    png.write_mask(path, mask)
     raw_image = formats.read(path)
     assert raw_image.pixels.dtype == np.uint8
     assert np.array_equal(raw_image.pixels, mask * np.uint8(255))
@@ -33,7 +33,7 @@ def test_a_mask_comes_back_as_it_was_written(mask: np.ndarray, tmp_path_factory:
 @given(probability=arrays(np.float32, SHAPES, elements=st.floats(0, 1, width=32)))
 def test_a_probability_comes_back_to_16_bits(probability: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("probabilities") / "p.png"
-    formats.write_probability(path, probability)
+    png.write_probability(path, probability)
     raw_image = formats.read(path)
     assert raw_image.pixels.dtype == np.uint16
     assert raw_image.white == 65535
@@ -42,14 +42,14 @@ def test_a_probability_comes_back_to_16_bits(probability: np.ndarray, tmp_path_f
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mask.png"
-    formats.write_mask(path, np.ones((4, 5), bool))
+    png.write_mask(path, np.ones((4, 5), bool))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(BiosegError, match=r"mask\.png: the disk is full; "):
-        formats.write_mask(path, np.zeros((4, 5), bool))
+        png.write_mask(path, np.zeros((4, 5), bool))
     assert formats.read(path).pixels.all()
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -123,7 +123,7 @@ def test_a_packed_tiff_is_read_exactly_or_refused(dtype: type, channels: int, tm
     path.write_bytes(lzw_tiff(expected))
     if channels * size == 6:
         with pytest.raises(
-            pixels.UnreadableImage, match=r"a\.tif: u?int16 with LZW compression is not supported; save it"
+            formats.UnreadableImage, match=r"a\.tif: u?int16 with LZW compression is not supported; save it"
         ):
             formats.read(path)
     else:

@@ -18,7 +18,7 @@ from bioseg.specs import call
 from bioseg.types import BiosegError
 
 KERNELS = get_args(prepare.Interpolation)
-RAW = ()  # no intensity step: values go through as they are
+RAW = (call(lambda values: values),)  # values go through as they are
 STEPS = {
     "min_max": call(prepare.min_max),
     "percentile_window": call(prepare.percentile_window),
@@ -274,7 +274,7 @@ class TestRefusals:
         "wrong",
         [
             {"channels": 2}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
-            {"merge": "never"}, {"truth": ("marker",)}, {"truth": ("foreground", "outside")}, {"size_px": (0, 5)},
+            {"merge": "never"}, {"targets": ("marker",)}, {"targets": ("foreground", "outside")}, {"size_px": (0, 5)},
             {"size_px": (5,)}, {"crop_px": (5, -1)},
         ],
     )  # fmt: skip
@@ -288,5 +288,5 @@ class TestRefusals:
     def test_every_field_is_used_or_refused(self):
         assert {field.name for field in fields(Preparation)} == {
             "size_px", "channels", "intensity", "crop_px", "fit", "interpolation", "mask_interpolation",
-            "mask_threshold", "merge", "truth",
+            "mask_threshold", "merge", "targets",
         }  # fmt: skip

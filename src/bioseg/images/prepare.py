@@ -1,4 +1,4 @@
-"""From raw_image pixels to what a network is given, by pure steps; and the way back to the image's own grid."""
+"""From stored pixels to what a network is given, by pure steps; and the way back to the image's own grid."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,6 +16,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Fit = Literal["stretch", "letterbox", "patches"]
 Target = Literal["foreground", "marker", "presence"]
 Merge = Literal["before", "after"]
+_FAR = np.float32(1e30)
 Side = Annotated[int, Range(1, 16_384)]
 
 
@@ -113,6 +114,12 @@ class Preparation:
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         check(self, "preparation")
+        first = self.intensity[0].function if self.intensity else None
+        if first in (None, invert, chest_upright, clahe):
+            raise BiosegError(
+                f"preparation.intensity: begins with {self.intensity[0].name if self.intensity else 'nothing'}; "
+                "begin with a window, such as min_max, percentile_window or fixed_window"
+            )
         if self.targets[:1] != ("foreground",) or len(set(self.targets)) < len(self.targets):
             raise BiosegError(
                 f"preparation.targets: {list(self.targets)}; begin with foreground, then marker or presence, each once"
@@ -164,14 +171,15 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
     """
     values = _finite(raw_image.pixels[..., :3] if raw_image.pixels.ndim == 3 else raw_image.pixels)
     if (raw_image.slope, raw_image.intercept) != (1.0, 0.0):
-        values = values * np.float32(raw_image.slope) + np.float32(raw_image.intercept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = _finite(values * np.float32(raw_image.slope) + np.float32(raw_image.intercept))
     if how.channels == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
     elif how.channels == 3 and values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=-1)
-    window, *others = how.intensity or (call(min_max),)
+    window, *others = how.intensity
     values = window(values)
-    if raw_image.inverted:
+    if raw_image.inverted:  # DICOM PS3.4 N.2: rescale, window, then the polarity of the presentation
         values = invert(values, white=1.0)
     for step in others:
         values = step(values)
@@ -179,12 +187,20 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
 
 
 def _finite(pixels: Array) -> ImageArray:
-    """As float32; what is not a number is as dark as the darkest that is one, as outside a scanner's round field."""
-    values = pixels.astype(np.float32)
-    if pixels.dtype.kind != "f" or (known := np.isfinite(values)).all():
+    """As float32 of at most ±1e30, so that differences stay finite.
+
+    A NaN becomes the smallest number there is, as outside a scanner's round field; infinities become the smallest and
+    the largest.
+    """
+    with np.errstate(over="ignore"):
+        values = pixels.astype(np.float32)
+    if pixels.dtype.kind != "f":
         return values
-    low, high = (values[known].min(), values[known].max()) if known.any() else (0, 0)
-    return np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    known = np.isfinite(values)
+    if not known.all():
+        low, high = (values[known].min(), values[known].max()) if known.any() else (0, 0)
+        values = np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    return values if np.abs(values).max() <= _FAR else np.clip(values, -_FAR, _FAR)
 
 
 def prepare_image(raw_image: RawImage, how: Preparation) -> tuple[ImageArray, Placement]:
