@@ -95,9 +95,42 @@ class TestIntensity:
 
 
 class TestPolarityAndChannels:
-    def test_inverted_images_are_turned_over_before_they_are_rescaled(self):
-        raw_image = RawImage(np.array([[5, 4000]], np.uint16), inverted=True, slope=2, intercept=-1000, white=4095)
-        assert to_unit(raw_image, Preparation((1, 2), intensity=RAW)).tolist() == [[2 * 4090 - 1000, 2 * 95 - 1000]]
+    def test_polarity_comes_after_rescale_and_window(self):
+        """DICOM's greyscale pipeline (PS3.4 N.2): stored values → Hounsfield units → window → polarity."""
+        stored, window = np.array([[0, 1024, 1424, 4095]], np.int16), call(prepare.fixed_window, low=0.0, high=400.0)
+        how = Preparation((1, 4), intensity=(window,))
+        for slope, intercept, grey in (
+            (1, -1024, [1, 1, 0, 0]),
+            (0.5, -612, [1, 1, 0.75, 0]),
+            (-1, 1424, [0, 0, 1, 1]),
+        ):
+            film = RawImage(stored, inverted=True, slope=slope, intercept=intercept, white=4095)
+            assert to_unit(film, how).tolist() == [grey]
+            assert np.array_equal(to_unit(replace(film, inverted=False), how), 1 - np.array([grey], np.float32))
+
+    @pytest.mark.parametrize("window", [call(prepare.min_max), call(prepare.percentile_window, low=1.0, high=99.0)])
+    def test_windows_of_the_images_own_range_do_not_mind_when_it_is_inverted(self, window):
+        stored = np.rint(noise(30, 40) * 4095).astype(np.uint16)
+        how = Preparation((30, 40), intensity=(window,))
+        for rescale in ({}, {"slope": 2.0, "intercept": -500.0}):
+            later = to_unit(RawImage(stored, inverted=True, white=4095, **rescale), how)
+            first = to_unit(RawImage(4095 - stored, white=4095, **rescale), how)
+            assert np.allclose(later, first, atol=1e-5)
+
+    def test_polarity_comes_before_the_steps_that_look_at_anatomy(self):
+        chest = np.asarray(phantoms.chest(np.random.default_rng(0), (96, 96))[0], np.float32)
+        seen = []
+
+        def look(values):
+            seen.append(values)
+            return values
+
+        how = Preparation((96, 96), intensity=(call(prepare.min_max), call(look), call(prepare.chest_upright)))
+        upright = to_unit(RawImage(chest), how)
+        assert np.allclose(to_unit(RawImage(chest.max() - chest, inverted=True), how), upright, atol=1e-6)
+        assert np.allclose(seen[1], seen[0], atol=1e-6)
+        mislabelled = to_unit(RawImage(chest, inverted=True), how)  # says MONOCHROME1, but bones are white
+        assert np.allclose(mislabelled, upright, atol=1e-6)
 
     def test_rescale_gives_hounsfield_units(self):
         raw_image = RawImage(np.array([[0, 1000, 3000]], np.int16), slope=1, intercept=-1024)
@@ -124,6 +157,18 @@ class TestPolarityAndChannels:
         assert image[0, 0, :3].tolist() == [0, 1, 0]
         nothing, _ = prepare_image(RawImage(np.full((6, 6), np.nan, np.float32)), Preparation((6, 6)))
         assert not nothing.any()
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_values_at_the_end_of_a_type_stay_finite(self, dtype):
+        most = np.finfo(dtype).max
+        for low, high in ((-most, most), (0, most), (-np.inf, most), (np.nan, np.inf)):
+            pixels = np.array([[low, 0, 1, high]], dtype)
+            for raw_image in (RawImage(pixels), RawImage(pixels, slope=1e30, intercept=-1e38, inverted=True)):
+                image, _ = prepare_image(raw_image, Preparation((1, 4)))
+                assert np.isfinite(image).all()
+                assert image.min() >= 0
+                assert image.max() <= 1
 
     def test_the_stored_array_is_left_alone(self):
         pixels = np.where(noise(6, 6) > 0.5, np.nan, noise(6, 6)).astype(np.float32)
@@ -284,6 +329,13 @@ class TestRefusals:
             replace(Preparation((4, 4)), **wrong)
         assert f"preparation.{name}: {value!r}" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "first", [(), (call(prepare.chest_upright), call(prepare.min_max)), (call(prepare.clahe),)]
+    )
+    def test_the_first_step_is_a_window(self, first):
+        with pytest.raises(BiosegError, match=r"preparation\.intensity: begins with \w+; begin with a window"):
+            Preparation((4, 4), intensity=first)
 
     def test_every_field_is_used_or_refused(self):
         assert {field.name for field in fields(Preparation)} == {

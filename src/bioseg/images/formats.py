@@ -101,14 +101,15 @@ def is_image(path: Path) -> bool:
 
     False for whatever is no regular file; that is never opened.
     """
-    if path.name.startswith(".") or path.name == "DICOMDIR" or not path.is_file():
+    if path.name.startswith(".") or path.name == "DICOMDIR":
         return False
-    if path.suffix.lower() in SUFFIXES:
-        return True
     try:
+        check_file(path)
+        if path.suffix.lower() in SUFFIXES:
+            return True
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
-    except OSError:
+    except (UnreadableImage, OSError):
         return False
 
 

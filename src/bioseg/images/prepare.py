@@ -122,7 +122,7 @@ class Preparation:
             )
         if self.targets[:1] != ("foreground",) or len(set(self.targets)) < len(self.targets):
             raise BiosegError(
-                f"preparation.targets: {list(self.targets)}; begin with foreground, then marker or presence, each once"
+                f"preparation.targets: {self.targets!r}; begin with foreground, then marker or presence, each once"
             )
 
 

@@ -25,6 +25,9 @@ def open_header(file: BinaryIO) -> Header:
         raise UnreadableImage(f"{count} images in one TIFF; save the one to use as a file of its own")
     if page.samplesperpixel not in (1, 3, 4):
         raise UnreadableImage(f"{page.samplesperpixel} channels; save 1 (grey), 3 (RGB) or 4 (RGBA)")
+    if page.dtype is None:
+        kind = f"{page.bitspersample} bits and sample format {page.sampleformat}"
+        raise UnreadableImage(f"TIFF of {kind} is not supported; save it as 8 or 16 bits or as float")
     return Header((page.imagelength, page.imagewidth), lambda: _decode(file, page))
 
 
@@ -51,14 +54,13 @@ def _decode_compressed(file: BinaryIO, page: Any) -> RawImage:
     try:
         file.seek(0)
         raw_image = pillow.decode(TiffImageFile(file))
-        exact = bits or (page.dtype is not None and page.dtype.itemsize <= raw_image.pixels.dtype.itemsize)
+        exact = bits or page.dtype.itemsize <= raw_image.pixels.dtype.itemsize
     except SyntaxError:  # raised by Pillow for a type of pixel or a compression it does not know
         exact = False
     if not exact:
         compression = getattr(page.compression, "name", page.compression)
         raise UnreadableImage(
-            f"TIFF of {page.dtype or 'unknown type'} with {compression} compression is not supported; "
-            "save it without compression"
+            f"TIFF of {page.dtype} with {compression} compression is not supported; save it without compression"
         )
     as_decoded = bits or page.colormap is not None
     return raw_image if as_decoded else from_pixels(raw_image.pixels.astype(page.dtype))

@@ -24,7 +24,9 @@ from bioseg.types import Array
 
 GRACE_SECONDS = 10
 """The other process ends this one when a limit has passed; this one ends itself later, in case the other is gone."""
-_UNSUPPORTED = re.compile("unsupported|not support|cannot handle|not implemented|missing dependencies", re.I)
+_UNSUPPORTED = re.compile(
+    "unsupported|not support|not a known|cannot handle|not implemented|missing dependencies", re.I
+)
 
 
 class _Pipes:
