@@ -152,6 +152,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "PNG with a false byte": ("a.png", GOOD[:60] + b"?" + GOOD[61:], "damaged"),
     "0 bytes": ("a.png", b"", "0 bytes"),
     "0 bytes, DICOM": ("a.dcm", b"", "0 bytes"),
+    "DICOM cut after its first group": ("a.dcm", dicom(GREY)[:200], "damaged or cut short (nothing after its first"),
     "DICOM without pixels": ("a.dcm", dicom(None), "without pixels (modality 'CR')"),
     "DICOM with rows but no pixels": ("a.dcm", dicom(None, Rows=3, Columns=4), "without pixels (modality 'CR')"),
     "DICOM of many frames": ("a.dcm", dicom(WORDS, NumberOfFrames=7), "7 frames"),

@@ -1,6 +1,7 @@
 """A case's truth from masks, boxes and contours, on its image's grid."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,31 @@ def test_a_text_that_is_no_contour(text: str, tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text(text)
     with pytest.raises(BiosegError, match=r"c\.txt: no contour; it needs .*x y"):
         cases.read_mask(case(tmp_path / "c.txt"), SHAPE)
+
+
+def test_a_contour_in_another_encoding(tmp_path: Path) -> None:
+    square = "3 3\n9 3\n9 9\n3 9\n"
+    for name, content in {"plain": square.encode(), "marked": square.encode("utf-8-sig")}.items():
+        (tmp_path / f"{name}.txt").write_bytes(content)
+        assert 36 <= cases.read_mask(case(tmp_path / f"{name}.txt"), SHAPE).sum() <= 49
+    (tmp_path / "wide.txt").write_bytes(square.encode("utf-16"))
+    with pytest.raises(BiosegError, match=r"wide\.txt: no contour; .* as UTF-8 text"):
+        cases.read_mask(case(tmp_path / "wide.txt"), SHAPE)
+
+
+def test_masks_that_are_no_files_are_refused_at_once(tmp_path: Path) -> None:
+    for name in ("pipe.png", "pipe.txt"):
+        os.mkfifo(tmp_path / name)
+        for work in (cases.read_mask, cases.read_labels):
+            with pytest.raises(BiosegError, match=rf"{name}: is a named pipe"):
+                work(case(tmp_path / name), SHAPE)
+    with pytest.raises(BiosegError, match=r"gone\.txt: no such file; check the path"):
+        cases.read_mask(case(tmp_path / "gone.txt"), SHAPE)
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    write(path, LEFT)
+    with pytest.raises(BiosegError, match=r"caf.\.png: is 30×40, its image") as raised:
+        cases.read_mask(case(path), (9, 9))
+    assert str(raised.value).encode("utf-8")
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:

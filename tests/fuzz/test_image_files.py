@@ -54,7 +54,7 @@ def repeat(data: bytearray, rng: np.random.Generator) -> None:
 def splice(data: bytearray, rng: np.random.Generator) -> None:
     """The beginning of one file, the end of another."""
     other = KINDS[NAMES[rng.integers(len(NAMES))]].data
-    place = int(rng.integers(4, len(data)))
+    place = int(rng.integers(len(data)))
     data[place:] = other[min(place, len(other) // 2) :]
 
 

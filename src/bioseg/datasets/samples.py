@@ -26,7 +26,7 @@ from torch import Tensor
 
 from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
-from bioseg.images import formats, prepare
+from bioseg.images import formats
 from bioseg.images.prepare import Preparation, prepare_image
 from bioseg.types import BiosegError, Case, ImageArray, Problem
 
@@ -301,8 +301,10 @@ def _key(cases: Sequence[Case], how: Preparation) -> str:
     """The same in every process, and another one whenever the prepared arrays could be."""
     steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
     digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
-    for module in (formats, reading, prepare, targets):
+    for module in (reading, targets):
         digest.update(inspect.getsource(module).encode())
+    for source in sorted(Path(formats.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     for case in cases:
         digest.update(repr(case).encode())
         for path in (case.path, *case.masks):

@@ -34,6 +34,8 @@ def open_header(file: BinaryIO) -> Header | None:
     if "Rows" not in header or "Columns" not in header:
         if not marked:
             return None
+        if not header:
+            raise ValueError("nothing after its first group")
         raise _without_pixels(header)
     frames = int(_number(header, "NumberOfFrames", 1))
     if frames not in (0, 1):

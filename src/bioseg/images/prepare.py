@@ -87,7 +87,8 @@ class Preparation:
         size_px: (rows, cols) of the network's grid; with ``patches``, of a training patch.
         channels: 1 (grey) or 3 (RGB).
         intensity: Steps (values [rows, cols(, 3)] float32) → the same shape in [0, 1]. The first is the window; the polarity
-            of MONOCHROME1 and film is applied after it, as in DICOM's greyscale pipeline, and before the others.
+            of MONOCHROME1 and film is applied after it, as in DICOM's greyscale pipeline, and before the others. Empty:
+            :func:`min_max`.
         crop_px: Central (rows, cols) cut from the image first; where it is smaller, all of it.
         fit: Stretch the image to the grid; or keep its aspect and pad with zeros; or keep its pixels: the network is
             trained on patches and used on the whole image, padded where it is smaller than a patch.
@@ -114,10 +115,9 @@ class Preparation:
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         check(self, "preparation")
-        first = self.intensity[0].function if self.intensity else None
-        if first in (None, invert, chest_upright, clahe):
+        if self.intensity and self.intensity[0].function in (invert, chest_upright, clahe):
             raise BiosegError(
-                f"preparation.intensity: begins with {self.intensity[0].name if self.intensity else 'nothing'}; "
+                f"preparation.intensity: begins with {self.intensity[0].name}; "
                 "begin with a window, such as min_max, percentile_window or fixed_window"
             )
         if self.targets[:1] != ("foreground",) or len(set(self.targets)) < len(self.targets):
@@ -177,7 +177,7 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
     elif how.channels == 3 and values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=-1)
-    window, *others = how.intensity
+    window, *others = how.intensity or (call(min_max),)
     values = window(values)
     if raw_image.inverted:  # DICOM PS3.4 N.2: rescale, window, then the polarity of the presentation
         values = invert(values, white=1.0)

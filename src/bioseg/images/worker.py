@@ -15,6 +15,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from bioseg.images import limits
 from bioseg.images.decoding import open_image
@@ -64,6 +65,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     limits.leave_no_core()
+    Image.MAX_IMAGE_PIXELS = None  # the other process says how many are too many
     pipes.send({"ready": True})
     while True:
         try:
@@ -130,7 +132,7 @@ def _explain(fault: Exception) -> str:
         return f"{fault.strerror}; check that it is a file and may be read"
     reason = re.split(r"[\0-\x1f\x7f-\x9f]| - |\. ", str(fault))[0][:200].strip() or type(fault).__name__
     reason = "".join(letter if letter.isprintable() else "?" for letter in reason)
-    if _UNSUPPORTED.search(str(fault)):
+    if _UNSUPPORTED.search(str(fault)) and not isinstance(fault, TypeError):
         return f"of a kind that is not supported ({reason}); save it as PNG or as TIFF without compression"
     return f"damaged or cut short ({reason}); {AGAIN}"
 
