@@ -28,6 +28,11 @@ class BiosegError(Exception):
     """A fault a person can mend. The message is one line that names the thing, its value and the remedy."""
 
 
+def printable(path: object) -> str:
+    """A path as text for one line of a message: control characters and bytes that are not UTF-8 become �."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(path))
+
+
 @dataclass(frozen=True)
 class Problem:
     """One input of many that was left out, and why.

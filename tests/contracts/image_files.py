@@ -1,6 +1,7 @@
 """Files of every kind a reader knows, written here, with what they hold."""
 
 import io
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +99,72 @@ def rle() -> bytes:
     file = io.BytesIO()
     dataset.save_as(file)
     return file.getvalue()
+
+
+def lzw_tiff(values: Array) -> bytes:
+    """A TIFF packed with LZW (TIFF 6.0, section 13), its table cleared so often that all codes are 9 bits wide."""
+    data = values.tobytes()
+    codes = [code for start in range(0, len(data), 200) for code in (256, *data[start : start + 200])]
+    packed = np.packbits([code >> bit & 1 for code in (*codes, 257) for bit in range(8, -1, -1)]).tobytes()
+    rows, cols, channels = values.shape
+    bits, kind = 8 * values.dtype.itemsize, 2 if values.dtype.kind == "i" else 1
+    tags = {
+        256: cols,
+        257: rows,
+        258: bits,
+        259: 5,
+        262: 2 if channels == 3 else 1,
+        277: channels,
+        278: rows,
+        279: len(packed),
+    }
+    tags |= {273: 8 + 2 + 12 * 10 + 4 + 6, 339: kind}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items())]
+    if channels == 3:
+        entries[2] = struct.pack("<HHII", 258, 3, 3, tags[273] - 6)
+    return (
+        struct.pack("<2sHIH", b"II", 42, 8, 10)
+        + b"".join(entries)
+        + bytes(4)
+        + struct.pack("<3H", bits, bits, bits)
+        + packed
+    )
+
+
+def tiff_with(tag: int, value: int) -> bytes:
+    """A grey TIFF with another value of a SHORT tag."""
+    data = bytearray(tiff(GREY, metadata=None))
+    place = data.index(tag.to_bytes(2, "little") + b"\x03\0\x01\0\0\0")
+    data[place + 8 : place + 10] = value.to_bytes(2, "little")
+    return bytes(data)
+
+
+def twelve_bit_jpeg() -> bytes:
+    """A JPEG whose frame header says 12 bits."""
+    data = bytearray(jpeg(SMOOTH))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    return bytes(data)
+
+
+def looping_tiff() -> bytes:
+    """A TIFF of 150 pages whose last names the first as the next; readers follow it for ever."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for index in range(150):
+            writer.write(np.zeros((4, 4 + index % 7), np.uint8), metadata=None)
+    data, place = bytearray(file.getvalue()), 4
+    while page := int.from_bytes(data[place : place + 4], "little"):
+        place = page + 2 + 12 * int.from_bytes(data[page : page + 2], "little")
+    data[place : place + 4] = data[4:8]
+    return bytes(data)
+
+
+def greedy_tiff() -> bytes:
+    """A BigTIFF whose one strip pretends to be a terabyte long."""
+    data = bytearray(tiff(GREY, metadata=None, bigtiff=True, compression="zlib"))
+    place = data.index((279).to_bytes(2, "little") + (16).to_bytes(2, "little"))  # StripByteCounts, LONG8
+    data[place + 12 : place + 20] = (1 << 40).to_bytes(8, "little")
+    return bytes(data)
 
 
 def png_bomb() -> bytes:

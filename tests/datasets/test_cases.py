@@ -1,6 +1,7 @@
 """A case's truth from masks, boxes and contours, on its image's grid."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ def case(*masks: Path, **more: object) -> Case:
 
 
 SOFT = np.asarray(Image.fromarray(DISC * 255).resize((20, 15)).resize((40, 30)))
-WAYS: dict[str, tuple[str, Array, Array]] = {  # file name, what it holds, what is inside
+WAYS: dict[str, tuple[str, Array, Array]] = {  # file name, what it holds, its foreground
     "0/1": ("m.png", DISC, DISC > 0),
     "0/255": ("m.png", DISC * np.uint8(255), DISC > 0),
     "1-bit": ("m.png", DISC > 0, DISC > 0),
@@ -56,14 +57,14 @@ def test_covers_the_ways_masks_are_saved() -> None:
 
 
 @pytest.mark.parametrize(("name", "values", "foreground"), WAYS.values(), ids=WAYS.keys())
-def test_a_mask_in_any_manner_is_the_same_mask(name: str, values: Array, inside: Array, tmp_path: Path) -> None:
+def test_a_mask_in_any_manner_is_the_same_mask(name: str, values: Array, foreground: Array, tmp_path: Path) -> None:
     path = write(tmp_path / name, values)
     mask = cases.read_mask(case(path), SHAPE)
     assert mask.dtype == np.bool_
-    assert np.array_equal(mask, inside)
+    assert np.array_equal(mask, foreground)
     labels = cases.read_labels(case(path), SHAPE)
     assert labels.dtype == np.int32
-    assert np.array_equal(labels, inside.astype(int))
+    assert np.array_equal(labels, foreground.astype(int))
 
 
 def test_masks_are_united_and_numbered_in_order(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_masks_are_united_and_numbered_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
-def test_a_image_of_labels_keeps_its_numbers(dtype: type, tmp_path: Path) -> None:
+def test_an_image_of_labels_keeps_its_numbers(dtype: type, tmp_path: Path) -> None:
     values = np.where(LEFT, 7, np.where(RIGHT, 255, 0)).astype(dtype)
     path = write(tmp_path / ("m.tif" if dtype is np.int32 else "m.png"), values)
     labels = cases.read_labels(case(path), SHAPE)
@@ -135,6 +136,31 @@ def test_a_text_that_is_no_contour(text: str, tmp_path: Path) -> None:
         cases.read_mask(case(tmp_path / "c.txt"), SHAPE)
 
 
+def test_a_contour_in_another_encoding(tmp_path: Path) -> None:
+    square = "3 3\n9 3\n9 9\n3 9\n"
+    for name, content in {"plain": square.encode(), "marked": square.encode("utf-8-sig")}.items():
+        (tmp_path / f"{name}.txt").write_bytes(content)
+        assert 36 <= cases.read_mask(case(tmp_path / f"{name}.txt"), SHAPE).sum() <= 49
+    (tmp_path / "wide.txt").write_bytes(square.encode("utf-16"))
+    with pytest.raises(BiosegError, match=r"wide\.txt: no contour; .* as UTF-8 text"):
+        cases.read_mask(case(tmp_path / "wide.txt"), SHAPE)
+
+
+def test_masks_that_are_no_files_are_refused_at_once(tmp_path: Path) -> None:
+    for name in ("pipe.png", "pipe.txt"):
+        os.mkfifo(tmp_path / name)
+        for work in (cases.read_mask, cases.read_labels):
+            with pytest.raises(BiosegError, match=rf"{name}: is a named pipe"):
+                work(case(tmp_path / name), SHAPE)
+    with pytest.raises(BiosegError, match=r"gone\.txt: no such file; check the path"):
+        cases.read_mask(case(tmp_path / "gone.txt"), SHAPE)
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    write(path, LEFT)
+    with pytest.raises(BiosegError, match=r"caf.\.png: is 30×40, its image") as raised:
+        cases.read_mask(case(path), (9, 9))
+    assert str(raised.value).encode("utf-8")
+
+
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "m.png", LEFT)
     labels = write(tmp_path / "l.png", LEFT // 255 + RIGHT // 100)
@@ -148,7 +174,7 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_masks_of_a_headerless_image_may_be_coarser(tmp_path: Path) -> None:
     path = write(tmp_path / "m.gif", LEFT)
-    film = case(path, raw=RawFormat((60, 80), ">u2", 4095, inverted=True))
+    film = case(path, raw_format=RawFormat((60, 80), ">u2", 4095, inverted=True))
     assert np.array_equal(cases.read_mask(film, (60, 80)), np.kron(LEFT > 0, np.ones((2, 2), bool)))
     for shape in ((60, 40), (61, 80), (15, 20), (90, 80)):
         with pytest.raises(BiosegError, match="30×40"):
@@ -164,12 +190,12 @@ def test_no_truth_and_a_bad_file(tmp_path: Path) -> None:
             cases.read_mask(case(tmp_path / name), SHAPE)
 
 
-def test_a_images_spacing_is_its_own_or_its_cases(tmp_path: Path) -> None:
+def test_an_images_spacing_is_its_own_or_its_cases(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", LEFT)
     assert cases.read_image(Case("a", "a", path)).spacing_mm is None
     assert cases.read_image(Case("a", "a", path, spacing_mm=(0.175, 0.2))).spacing_mm == (0.175, 0.2)
     (tmp_path / "a.IMG").write_bytes(LEFT.astype(">u2").tobytes())
-    film = Case("a", "a", tmp_path / "a.IMG", raw=RawFormat(SHAPE, ">u2", 4095, inverted=True))
+    film = Case("a", "a", tmp_path / "a.IMG", raw_format=RawFormat(SHAPE, ">u2", 4095, inverted=True))
     raw_image = cases.read_image(film)
     assert np.array_equal(raw_image.pixels, LEFT)
     assert raw_image.inverted

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from bioseg.datasets import phantoms
 from bioseg.images import prepare
 from bioseg.images.formats import RawImage
-from bioseg.images.prepare import Preparation, place, prepare_image, prepare_mask, restore, to_unit
+from bioseg.images.prepare import Preparation, place, prepare_image, prepare_mask, restore
 from bioseg.specs import call
 from bioseg.types import BiosegError
 
 KERNELS = get_args(prepare.Interpolation)
-RAW = ()  # no intensity step: values go through as they are
+RAW = (call(lambda values: values),)  # values go through as they are
 STEPS = {
     "min_max": call(prepare.min_max),
     "percentile_window": call(prepare.percentile_window),
@@ -92,44 +92,6 @@ class TestIntensity:
         dull[0, 0], dull[0, 1] = 0, 1
         spreads = [prepare.clahe(dull, clip_limit=limit)[32:96, 32:96].std() for limit in (1.0, 3.0, 40.0)]
         assert dull[32:96, 32:96].std() < spreads[0] < spreads[1] < spreads[2]
-
-
-class TestPolarityAndChannels:
-    def test_inverted_images_are_turned_over_before_they_are_rescaled(self):
-        raw_image = RawImage(np.array([[5, 4000]], np.uint16), inverted=True, slope=2, intercept=-1000, white=4095)
-        assert to_unit(raw_image, Preparation((1, 2), intensity=RAW)).tolist() == [[2 * 4090 - 1000, 2 * 95 - 1000]]
-
-    def test_rescale_gives_hounsfield_units(self):
-        raw_image = RawImage(np.array([[0, 1000, 3000]], np.int16), slope=1, intercept=-1024)
-        assert to_unit(raw_image, Preparation((1, 3), intensity=RAW)).tolist() == [[-1024, -24, 1976]]
-
-    def test_alpha_is_dropped_and_grey_is_luma(self):
-        pixels = np.array([[[255, 0, 0, 9], [0, 255, 0, 9], [0, 0, 255, 9], [80, 80, 80, 9]]], np.uint8)
-        grey = to_unit(RawImage(pixels), Preparation((1, 4), intensity=RAW))
-        assert np.allclose(grey, [[76.245, 149.685, 29.07, 80]])
-        colour, _ = prepare_image(RawImage(pixels), Preparation((1, 4), channels=3, intensity=RAW))
-        assert np.array_equal(np.moveaxis(colour, 0, -1), pixels[..., :3])
-
-    def test_grey_is_repeated_for_three_channels(self):
-        image, _ = prepare_image(RawImage(noise(8, 9)), Preparation((8, 9), channels=3))
-        assert image.shape == (3, 8, 9)
-        assert np.array_equal(image[0], image[1])
-        assert np.array_equal(image[0], image[2])
-
-    def test_what_is_no_number_is_dark(self):
-        pixels = noise(6, 6) + 1
-        pixels[0] = np.nan, np.inf, -np.inf, 1, 2, 1.5
-        image, _ = prepare_image(RawImage(pixels), Preparation((6, 6)))
-        assert np.isfinite(image).all()
-        assert image[0, 0, :3].tolist() == [0, 1, 0]
-        nothing, _ = prepare_image(RawImage(np.full((6, 6), np.nan, np.float32)), Preparation((6, 6)))
-        assert not nothing.any()
-
-    def test_the_stored_array_is_left_alone(self):
-        pixels = np.where(noise(6, 6) > 0.5, np.nan, noise(6, 6)).astype(np.float32)
-        before = pixels.copy()
-        prepare_image(RawImage(pixels, inverted=True, slope=2.0), Preparation((4, 4)))
-        assert np.array_equal(pixels, before, equal_nan=True)
 
 
 class TestResize:
@@ -274,7 +236,7 @@ class TestRefusals:
         "wrong",
         [
             {"channels": 2}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
-            {"merge": "never"}, {"truth": ("marker",)}, {"truth": ("foreground", "outside")}, {"size_px": (0, 5)},
+            {"merge": "never"}, {"targets": ("marker",)}, {"targets": ("foreground", "outside")}, {"size_px": (0, 5)},
             {"size_px": (5,)}, {"crop_px": (5, -1)},
         ],
     )  # fmt: skip
@@ -285,8 +247,13 @@ class TestRefusals:
         assert f"preparation.{name}: {value!r}" in str(caught.value)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize("first", [(call(prepare.chest_upright), call(prepare.min_max)), (call(prepare.clahe),)])
+    def test_the_first_step_is_a_window(self, first):
+        with pytest.raises(BiosegError, match=r"preparation\.intensity: begins with \w+; begin with a window"):
+            Preparation((4, 4), intensity=first)
+
     def test_every_field_is_used_or_refused(self):
         assert {field.name for field in fields(Preparation)} == {
             "size_px", "channels", "intensity", "crop_px", "fit", "interpolation", "mask_interpolation",
-            "mask_threshold", "merge", "truth",
+            "mask_threshold", "merge", "targets",
         }  # fmt: skip

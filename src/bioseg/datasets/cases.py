@@ -1,4 +1,4 @@
-"""A case's image and truth, read from its files. Masks lie on the image's own grid."""
+"""A case's image and ground truth, read from its files. Masks lie on the image's own grid."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from bioseg.images import formats
 from bioseg.images.formats import RawImage
-from bioseg.types import Array, BiosegError, Box, Case, Labels, Mask
+from bioseg.types import Array, BiosegError, Box, Case, Labels, Mask, printable
 
 LOSSY = (".jpg", ".jpeg")
 
@@ -36,17 +36,17 @@ def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
 
 
 def read_labels(case: Case, shape: tuple[int, int]) -> Labels:
-    """The objects of a case: one number a mask file or box, in their order; the first keeps a pixel that two claim.
+    """The objects of a case: one number per mask file or box, in their order; where two overlap the first is kept.
 
-    A single file has its own numbers if it is an image of labels, of several flat regions of one value (or one colour,
-    numbered in order) each. If it is a mask it is one object, soft edges included; touching parts are not told apart.
+    A single file keeps its own numbers if it is a label image: several flat regions of one value each (or of one colour,
+    numbered in order). If it is a mask it is one object, soft edges included; touching parts are not separated.
 
     Args:
-        case: With truth.
+        case: With ground truth.
         shape: (rows, cols) of its image.
 
     Returns:
-        [rows, cols], 0 outside.
+        [rows, cols], 0 in the background.
 
     Raises:
         BiosegError: See :func:`each_mask`.
@@ -63,29 +63,29 @@ def read_labels(case: Case, shape: tuple[int, int]) -> Labels:
 
 
 def each_mask(case: Case, shape: tuple[int, int]) -> Iterator[Mask]:
-    """The parts of a case's truth one by one, on the image's grid: its mask files in order, then its boxes.
+    """The parts of a case's ground truth one by one, on the image's grid: its mask files in order, then its boxes.
 
-    Inside a mask is a pixel with a value above 0 in a channel (alpha is no channel; in a JPEG, whose edges ring, above
-    half of white); inside a ``.txt`` contour one whose centre lies in the polygon; inside a box, whose edges are
-    truncated to whole pixels, all. The masks of a headerless image may be drawn on a grid that is coarser by a whole
+    Foreground is: in a mask, a pixel with a value above 0 in any channel but alpha (in a JPEG, whose edges ring, above
+    half of white); in a ``.txt`` contour, a pixel whose centre lies in the polygon; in a box, whose edges are truncated
+    to whole pixels, every pixel. The masks of a headerless image may be drawn on a grid that is coarser by a whole
     number, as the lung masks of JSRT are; each of their pixels then covers a block.
 
     Args:
-        case: With truth.
+        case: With ground truth.
         shape: (rows, cols) of its image.
 
     Raises:
-        BiosegError: The case has no truth, a file cannot be read, or it is of another size than the image.
+        BiosegError: The case has no ground truth, a file cannot be read, or it is of another size than the image.
     """
     if not case.has_truth:
-        raise BiosegError(f"{case.path}: has neither mask nor boxes; add one or leave it out")
+        raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
     for path in case.masks:
-        yield _polygon(path, shape) if path.suffix.lower() == ".txt" else _on_grid(_inside(path), path, case, shape)
+        yield _polygon(path, shape) if path.suffix.lower() == ".txt" else _on_grid(_foreground(path), path, case, shape)
     for box in case.boxes or ():
         yield _filled(box, shape)
 
 
-def _inside(path: Path) -> Mask:
+def _foreground(path: Path) -> Mask:
     raw_image = formats.read(path)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
@@ -100,18 +100,29 @@ def _on_grid(mask: Array, path: Path, case: Case, shape: tuple[int, int]) -> Arr
     if case.raw_format and (mask.shape[0] * factor, mask.shape[1] * factor) == shape:
         return mask.repeat(factor, axis=0).repeat(factor, axis=1)
     own, other = (f"{rows}×{cols}" for rows, cols in (mask.shape, shape))
-    raise BiosegError(f"{path}: is {own}, its image {case.path.name} {other}; draw the mask on the image's own grid")
+    image = printable(case.path.name)
+    raise BiosegError(f"{printable(path)}: is {own}, its image {image} {other}; draw the mask on the image's own grid")
 
 
 def _polygon(path: Path, shape: tuple[int, int]) -> Mask:
     from skimage.draw import polygon2mask
 
     try:
-        points = np.array([line.split() for line in path.read_text().splitlines() if line.strip()], float)
-    except (OSError, ValueError):
+        formats.check_file(path)
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, BiosegError) as fault:
+        reason = f"{fault.strerror}; check the path" if isinstance(fault, OSError) else fault
+        raise BiosegError(f"{printable(path)}: {reason}") from None
+    except UnicodeDecodeError:
+        lines = []
+    try:
+        points = np.array([line.split() for line in lines if line.strip()], float)
+    except ValueError:
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-        raise BiosegError(f"{path}: no contour; it needs three lines or more of 'x y' in pixels")
+        raise BiosegError(
+            f"{printable(path)}: no contour; it needs three lines or more of 'x y' in pixels, as UTF-8 text"
+        )
     mask: Mask = polygon2mask(shape, points[:, ::-1])
     return mask
 
@@ -125,7 +136,7 @@ def _filled(box: Box, shape: tuple[int, int]) -> Mask:
 
 
 def _one_channel(values: Array) -> Array:
-    """Grey as it is; of equal channels one; of colours a number each, black 0."""
+    """Grey as it is; one of equal channels; for colours a number each, 0 for black."""
     if values.ndim == 2:
         return values
     colours = values[..., :3]
@@ -139,9 +150,9 @@ def _one_channel(values: Array) -> Array:
 
 
 def _is_labels(values: Array) -> bool:
-    """Whether at least two values, and half of all there are, have a pixel whose four neighbours are of that value.
+    """Whether two values or more, and at least half of all values, have a pixel whose four neighbours share its value.
 
-    The edge of a mask that was smoothed or shrunk has many values but no such pixels.
+    The edge of a mask that was smoothed or shrunk has many values, but no such pixels.
     """
     middle = values[1:-1, 1:-1]
     flat = middle > 0

@@ -1,4 +1,4 @@
-"""From raw_image pixels to what a network is given, by pure steps; and the way back to the image's own grid."""
+"""From stored pixels to what a network is given, by pure steps; and the way back to the image's own grid."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -18,6 +18,7 @@ Target = Literal["foreground", "marker", "presence"]
 Merge = Literal["before", "after"]
 Percent = Annotated[float, Range(0, 100)]
 Step = Annotated[Call[ImageArray], Takes(1)]
+_FAR = np.float32(1e30)
 Side = Annotated[int, Range(1, 16_384)]
 
 
@@ -88,7 +89,8 @@ class Preparation:
         size_px: (rows, cols) of the network's grid; with ``patches``, of a training patch.
         channels: 1 (grey) or 3 (RGB).
         intensity: Steps (values [rows, cols(, 3)] float32) → the same shape in [0, 1]. The first is the window; the polarity
-            of MONOCHROME1 and film is applied after it, as in DICOM's greyscale pipeline, and before the others.
+            of MONOCHROME1 and film is applied after it, as in DICOM's greyscale pipeline, and before the others. Empty:
+            :func:`min_max`.
         crop_px: Central (rows, cols) cut from the image first; where it is smaller, all of it.
         fit: Stretch the image to the grid; or keep its aspect and pad with zeros; or keep its pixels: the network is
             trained on patches and used on the whole image, padded where it is smaller than a patch.
@@ -115,9 +117,14 @@ class Preparation:
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         check(self, "preparation")
+        if self.intensity and self.intensity[0].function in (invert, chest_upright, clahe):
+            raise BiosegError(
+                f"preparation.intensity: begins with {self.intensity[0].name}; "
+                "begin with a window, such as min_max, percentile_window or fixed_window"
+            )
         if self.targets[:1] != ("foreground",) or len(set(self.targets)) < len(self.targets):
             raise BiosegError(
-                f"preparation.targets: {list(self.targets)}; begin with foreground, then marker or presence, each once"
+                f"preparation.targets: {self.targets!r}; begin with foreground, then marker or presence, each once"
             )
 
 
@@ -166,14 +173,15 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
     """
     values = _finite(raw_image.pixels[..., :3] if raw_image.pixels.ndim == 3 else raw_image.pixels)
     if (raw_image.slope, raw_image.intercept) != (1.0, 0.0):
-        values = values * np.float32(raw_image.slope) + np.float32(raw_image.intercept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = _finite(values * np.float32(raw_image.slope) + np.float32(raw_image.intercept))
     if how.channels == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
     elif how.channels == 3 and values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=-1)
     window, *others = how.intensity or (call(min_max),)
     values = window(values)
-    if raw_image.inverted:
+    if raw_image.inverted:  # DICOM PS3.4 N.2: rescale, window, then the polarity of the presentation
         values = invert(values, white=1.0)
     for step in others:
         values = step(values)
@@ -181,12 +189,20 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
 
 
 def _finite(pixels: Array) -> ImageArray:
-    """As float32; what is not a number is as dark as the darkest that is one, as outside a scanner's round field."""
-    values = pixels.astype(np.float32)
-    if pixels.dtype.kind != "f" or (known := np.isfinite(values)).all():
+    """As float32 of at most ±1e30, so that differences stay finite.
+
+    A NaN becomes the smallest number there is, as outside a scanner's round field; infinities become the smallest and
+    the largest.
+    """
+    with np.errstate(over="ignore"):
+        values = pixels.astype(np.float32)
+    if pixels.dtype.kind != "f":
         return values
-    low, high = (values[known].min(), values[known].max()) if known.any() else (0, 0)
-    return np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    known = np.isfinite(values)
+    if not known.all():
+        low, high = (values[known].min(), values[known].max()) if known.any() else (0, 0)
+        values = np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    return values if np.abs(values).max() <= _FAR else np.clip(values, -_FAR, _FAR)
 
 
 def prepare_image(raw_image: RawImage, how: Preparation) -> tuple[ImageArray, Placement]:

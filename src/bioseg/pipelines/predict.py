@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bioseg import files
 from bioseg.datasets import folders
-from bioseg.images import formats
+from bioseg.images import formats, png
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values, measure, measure_objects
 from bioseg.outputs.names import name_outputs
@@ -79,12 +79,12 @@ def predict(
         raw_image, prediction = found.prepared.raw_image, found.prediction
         path = found.prepared.case.path
         name = names[path]
-        formats.write_mask(out / f"{name}.png", prediction.mask)
+        png.write_mask(out / f"{name}.png", prediction.mask)
         if probabilities:
-            formats.write_probability(out / f"{name}.probability.png", prediction.probability)
+            png.write_probability(out / f"{name}.probability.png", prediction.probability)
         objects: list[Values] = []
         if prediction.labels is not None:
-            formats.write_labels(out / f"{name}.labels.png", prediction.labels)
+            png.write_labels(out / f"{name}.labels.png", prediction.labels)
             objects = [(str(path), *row) for row in measure_objects(prediction.labels, raw_image)]
         boxes: list[Values] = []
         if prediction.boxes is not None:

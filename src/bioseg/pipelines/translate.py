@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bioseg.datasets import cases as reading
-from bioseg.images import formats
+from bioseg.images import png
 from bioseg.inference.translator import Translator
 from bioseg.outputs.names import name_outputs
 from bioseg.reports import figures, translation_figures
@@ -40,7 +40,7 @@ def translate(
     for done, (case, name) in enumerate(zip(cases, names, strict=True), 1):
         try:
             raw_image = reading.read_image(case)
-            formats.write_bytes(out / f"{name}.png", translator.translate(raw_image, backwards=backwards).pixels)
+            png.write_bytes(out / f"{name}.png", translator.translate(raw_image, backwards=backwards).pixels)
             if figure and len(shown) < SHOWN:
                 shown.append((name, *translator.cycle(raw_image, backwards=backwards)))
         except BiosegError as fault:

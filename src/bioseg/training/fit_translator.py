@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bioseg import files
 from bioseg.datasets.samples import Samples
-from bioseg.images import formats, prepare
+from bioseg.images import png, prepare
 from bioseg.inference.device import MEMORY_FORMAT, place
 from bioseg.models import weights
 from bioseg.models.cyclegan import Pair
@@ -76,7 +76,7 @@ def fit_translator(
                 f"{run.folder}: no image of a domain can be read any more; restore the files, then --resume"
             )
         scores, groups = monitor(gan.pair, monitored, device)
-        formats.write_bytes(run.folder / "images" / f"{epoch + 1:03d}.png", prepare.to_bytes(mosaic(groups)))
+        png.write_bytes(run.folder / "images" / f"{epoch + 1:03d}.png", prepare.to_bytes(mosaic(groups)))
         if how.keep_every and (epoch + 1) % how.keep_every == 0:
             files.write(run.folder / "epochs" / f"{epoch + 1:03d}.safetensors", weights.dump(gan.pair))
         row: dict[str, Any] = {

@@ -1,0 +1,141 @@
+"""The decoder process: reads image files for another process, which limits its time and its memory.
+
+A damaged file may keep a decoder busy for hours, ask for terabytes, crash it, or make it print; here that costs one
+file and nothing else. Warning filters, loggers and limits are this process's own. Started by
+:mod:`bioseg.images.decoder_pool`, it ends when its standard input does.
+"""
+
+import io
+import logging
+import os
+import re
+import signal
+import sys
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from bioseg.images import limits
+from bioseg.images.decoding import open_image
+from bioseg.images.messages import Message, pack, unpack
+from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size
+from bioseg.types import Array
+
+GRACE_SECONDS = 10
+"""The other process ends this one when a limit has passed; this one ends itself later, in case the other is gone."""
+_UNSUPPORTED = re.compile(
+    "unsupported|not support|not a known|cannot handle|not implemented|missing dependencies", re.I
+)
+
+
+class _Pipes:
+    """The way to and from the other process; nothing else here writes into it."""
+
+    def __init__(self) -> None:
+        self._input, self._output = io.FileIO(os.dup(0)), io.FileIO(os.dup(1), "w")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+
+    def send(self, message: Message, content: Array | None = None) -> None:
+        """Send a message, then the bytes of ``content``, which lie in order."""
+        for data in (memoryview(pack(message)), b"" if content is None else content.reshape(-1).view(np.uint8).data):
+            while data:
+                data = data[self._output.write(data) :]
+
+    def fill(self, buffer: memoryview) -> None:
+        """Fill ``buffer`` with what comes next.
+
+        Raises:
+            EOFError: The other process is gone, or wants nothing more.
+        """
+        while buffer:
+            count = self._input.readinto(buffer)
+            if not count:
+                raise EOFError
+            buffer = buffer[count:]
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    pipes = _Pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that uses this one
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    limits.leave_no_core()
+    Image.MAX_IMAGE_PIXELS = None  # the other process says how many are too many
+    pipes.send({"ready": True})
+    while True:
+        try:
+            request = unpack(pipes.fill)
+            content = bytearray(request["bytes"])
+            pipes.fill(memoryview(content))
+        except EOFError:
+            return
+        _answer(request, content, pipes)
+
+
+def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
+    """Send the header's shape and, unless only that is wanted, the image; or an error instead of either."""
+    memory, memory_per_pixel = request["memory"]
+    seconds, seconds_per_pixel = (request["seconds"][0] + GRACE_SECONDS, request["seconds"][1])
+    try:
+        with _opened(request, content) as file:
+            limits.allow(seconds, memory)
+            header = open_image(file, request["suffix"])
+            check_size(header.shape, request["max_pixels"])
+            pipes.send({"shape": header.shape})
+            if request["header_only"]:
+                return
+            pixels = header.shape[0] * header.shape[1]
+            memory += memory_per_pixel * pixels
+            limits.allow(seconds + seconds_per_pixel * pixels, memory)
+            raw_image = header.decode()
+            if raw_image.pixels.shape[:2] != header.shape:
+                raise ValueError(f"pixels {raw_image.pixels.shape}, header {header.shape}")
+            _send_image(raw_image, pipes)
+    except UnreadableImage as fault:
+        pipes.send({"error": str(fault)})
+    except MemoryError:
+        limits.lift()
+        reason = f"needs more than {memory / 1e9:.3g} GB of memory, the limit; it may be damaged: {AGAIN}"
+        pipes.send({"error": reason, "ends": True})
+        sys.exit()  # whatever the decoder left behind goes with this process
+    except Exception as fault:  # a decoder may stumble over a damaged file in any way
+        pipes.send({"error": _explain(fault)})
+    finally:
+        limits.lift()
+
+
+def _opened(request: Message, content: bytearray) -> BinaryIO:
+    path: str | None = request["path"]
+    return io.BytesIO(content) if path is None else open(path.encode("latin-1"), "rb")
+
+
+def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:
+    pixels = np.ascontiguousarray(raw_image.pixels)
+    facts = {
+        "spacing_mm": raw_image.spacing_mm,
+        "inverted": raw_image.inverted,
+        "slope": raw_image.slope,
+        "intercept": raw_image.intercept,
+        "white": raw_image.white,
+    }
+    pipes.send({"dtype": pixels.dtype.str, "shape": pixels.shape, "facts": facts}, pixels)
+
+
+def _explain(fault: Exception) -> str:
+    """Why a file cannot be read, and the remedy, in one line."""
+    if isinstance(fault, OSError) and fault.errno:
+        return f"{fault.strerror}; check that it is a file and may be read"
+    reason = re.split(r"[\0-\x1f\x7f-\x9f]| - |\. ", str(fault))[0][:200].strip() or type(fault).__name__
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)
+    if _UNSUPPORTED.search(str(fault)) and not isinstance(fault, TypeError):
+        return f"of a kind that is not supported ({reason}); save it as PNG or as TIFF without compression"
+    return f"damaged or cut short ({reason}); {AGAIN}"
+
+
+if __name__ == "__main__":
+    main()
