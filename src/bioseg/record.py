@@ -88,6 +88,16 @@ def decode(value: Any, where: str, *, code: tuple[str, ...] = ()) -> Any:
         raise BiosegError(f"{where}: {fault}") from None
 
 
+def differences(old: Any, new: Any) -> list[str]:
+    """``training.epochs 80 → 15`` for every value in which two recipes, or parts of them, differ."""
+    first, second = (dict(_flat(encode(spec))) for spec in (old, new))
+    return [
+        f"{name} {_words(first.get(name))} → {_words(second.get(name))}"
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    ]
+
+
 def fingerprint(recipe: Recipe) -> str:
     """Twelve hexadecimal digits that change whenever anything in the recipe does.
 
@@ -143,6 +153,16 @@ def read_spec(path: Path, kind: type[Any]) -> Any:
     if not isinstance(spec, kind):
         raise BiosegError(f"{path}: holds a {type(spec).__name__}, not a {kind.__name__}; train again")
     return spec
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
+    return [(name, value)]
+
+
+def _words(value: Any) -> str:
+    return "×".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _name(thing: Any) -> str:

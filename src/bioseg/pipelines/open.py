@@ -1,5 +1,8 @@
 """From a folder, or the name of a pretrained model, to something that predicts."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,12 +45,14 @@ def open_predictor(model: Path | str, device: str = "auto", *, code: tuple[str, 
     recipe = replace(recipe, postprocess=_spec(folder, records.POSTPROCESS, Postprocess) or recipe.postprocess)
     if "weights_sha256" in record:
         pretrained.check(folder / WEIGHTS, record["weights_sha256"])
+    quality = _spec(folder, records.QUALITY, QualityModel)
     where = devices.choose(device)
     networks = [rebuild(recipe, place / WEIGHTS) for place in fold_folders(folder, record)]
     return Predictor(
         recipe,
         tuple(torch_backend(network, where) for network in networks),
-        _spec(folder, records.QUALITY, QualityModel),
+        quality,
+        fingerprint=_fingerprint(recipe, quality, [place / WEIGHTS for place in fold_folders(folder, record)]),
     )
 
 
@@ -77,6 +82,14 @@ def rebuild(recipe: SegmentationRecipe, path: Path) -> nn.Module:
     network: nn.Module = recipe.network(**blank)
     weights.load_into(network, path)
     return network
+
+
+def _fingerprint(recipe: SegmentationRecipe, quality: Any, files: Sequence[Path]) -> str:
+    """Sixteen hexadecimal digits that change with the recipe, the quality model or the weights."""
+    digest = hashlib.sha256(json.dumps([records.encode(recipe), records.encode(quality)], sort_keys=True).encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _spec(folder: Path, name: str, kind: type[Any]) -> Any:

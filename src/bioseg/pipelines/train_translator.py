@@ -13,7 +13,7 @@ from bioseg.inference import device as devices
 from bioseg.inference.translator import Translator
 from bioseg.migration import FORMAT
 from bioseg.pipelines.open import open_translator
-from bioseg.pipelines.output_folder import refuse_foreign
+from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_run
 from bioseg.pipelines.provenance import provenance
 from bioseg.recipe import TranslationRecipe
 from bioseg.record import encode, fingerprint
@@ -64,7 +64,8 @@ def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[
         BiosegError: A domain has too few images, or the run folder is taken.
     """
     device = devices.choose(job.device)
-    refuse_foreign(job.out, job.source, job.target)
+    refuse_inputs(job.out, job.source, job.target)
+    refuse_unless_run(job.out)
     recipe = reduce(override, job.settings, job.recipe)
     for setting in job.settings:
         callbacks.log(f"as asked: {setting}")
