@@ -1,7 +1,6 @@
 """The table of all cases' scores, and what it says together: means, spread, intervals, paired differences."""
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +38,12 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     """A line a case; an undefined score is empty."""
     rows = list(rows)
     names = _names(rows)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow((*KEYS, *names))
-    for row in rows:
-        values = (row.scores.get(name, float("nan")) for name in names)
-        writer.writerow((row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in values)))
-    files.write(path, table.getvalue())
+    values = ([row.scores.get(name, float("nan")) for name in names] for row in rows)
+    lines = (
+        (row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in scores))
+        for row, scores in zip(rows, values, strict=True)
+    )
+    files.write_csv(path, (*KEYS, *names), lines)
 
 
 def read_csv(path: Path) -> list[Row]:
