@@ -139,7 +139,8 @@ def evaluate(
 
     with _screen() as screen:
         job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device)
-        summary, problems = work(job, _callbacks(screen))
+        log = screen.error if as_json else screen.log  # standard output holds JSON alone
+        summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
         _print_json(summary)
     else:

@@ -6,7 +6,7 @@ folder or its suffix) belongs to the image of the same name.
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,7 @@ from bioseg.datasets.layouts import cardiac_lv, ct_lungs, jsrt, montgomery, nucl
 from bioseg.datasets.splits import Split
 from bioseg.images import formats
 from bioseg.specs import Call
-from bioseg.types import BiosegError, Case, Problem, Progress
+from bioseg.types import BiosegError, Case, Problem
 
 KNOWN: tuple[tuple[str, ModuleType], ...] = (
     ("Montgomery", montgomery),
@@ -152,7 +152,7 @@ def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
     return found
 
 
-def inspect(scan: FolderScan, progress: Progress = lambda done, total: None) -> FolderScan:
+def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None) -> FolderScan:
     """Open every image and mask: which cannot be read, differ in size, or have no foreground."""
     problems, empty = [], []
     for done, case in enumerate(scan.cases, 1):

@@ -121,14 +121,14 @@ class Run:
             self.folder, {"network.safetensors": weights, "optimiser.safetensors": save_tensors(tensors)}, state
         )
         self._write_journal()
-        if self._board is None:
-            self._board = _tensorboard(self.folder / "tensorboard", len(self.history))
-        for name, value in self.history[-1].items():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, len(self.history))
 
     def _write_journal(self) -> None:
         files.write(self.folder / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+        if self._board is None:
+            self._board = _tensorboard(self.folder / "tensorboard", len(self.history))
+        for name, value in self.history[-1].items() if self.history else ():
+            if isinstance(value, float):
+                self._board.add_scalar(name, value, len(self.history))
 
 
 class _NoBoard:
