@@ -15,9 +15,9 @@ from PIL import Image
 
 from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
-from bioseg.pipelines.open import open_predictor
 from bioseg.pipelines.stream import Predicted, attempt, stream
 from bioseg.types import BiosegError, Case, Problem
+from tests.pipelines.models import small_predictor
 
 
 @dataclass
@@ -139,12 +139,16 @@ def test_an_interruption_lets_what_was_begun_finish(tmp_path: Path) -> None:
         return value(found)
 
     taken = list[int | Problem]()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted() -> None:
         with closing(stream(cast(Predictor, Fake()), cases_of(tmp_path, list(range(40, 80))), then)) as results:
             for one in results:
                 taken.append(one)
                 if len(taken) == 3:
                     raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     count = len(written)
     time.sleep(0.1)
     assert 3 <= count == len(written) < 40
@@ -157,7 +161,7 @@ def test_batches_give_the_masks_of_single_images(tmp_path: Path) -> None:
         path = tmp_path / f"{index}.png"
         Image.fromarray(rng.integers(0, 255, (64, 64 if index < 4 else 80), dtype=np.uint8)).save(path)
         cases.append(Case(path.stem, "", path))
-    predictor = open_predictor("nuclei", "cpu")
+    predictor = small_predictor()
 
     def probability(found: Predicted) -> Any:
         return found.prediction.probability

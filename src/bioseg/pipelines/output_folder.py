@@ -30,16 +30,18 @@ def refuse_inputs(out: Path, *inputs: Path) -> None:
             raise BiosegError(f"--out {out}: holds {path}, which is read; choose another folder")
 
 
-def refuse_unless_run(out: Path) -> None:
-    """Refuse a folder to train in that holds anything but a run of ours; which run, is checked when it is claimed.
+def refuse_unless_run(out: Path, *, resume: bool) -> None:
+    """Refuse a folder to train in that holds anything but a run to resume; which run it is, is checked when it is claimed.
 
     Raises:
-        BiosegError: It holds an evaluation, a pretrained model or foreign files.
+        BiosegError: It holds a run that is not resumed, an evaluation, a pretrained model or foreign files.
     """
     record = _record(out)
     if not record.keys().isdisjoint(("evaluated_on", "judged_on", "weights_sha256")):  # the second in format 1
         what = "a pretrained model" if "weights_sha256" in record else "an evaluation"
         raise BiosegError(f"--out {out}: holds {what}, which would be overwritten; choose another folder")
+    if record and not resume:
+        raise BiosegError(f"--out {out}: holds a run already; continue it with --resume, or choose another folder")
     if not record:
         _refuse_content(out)
 

@@ -73,7 +73,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
     """
     devices.choose(job.device)
     refuse_inputs(job.out, job.data)
-    refuse_unless_run(job.out)
+    refuse_unless_run(job.out, resume=job.resume)
     data = read_dataset(job.data, job.recipe.layout)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")

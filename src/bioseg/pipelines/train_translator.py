@@ -65,7 +65,7 @@ def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[
     """
     device = devices.choose(job.device)
     refuse_inputs(job.out, job.source, job.target)
-    refuse_unless_run(job.out)
+    refuse_unless_run(job.out, resume=job.resume)
     recipe = reduce(override, job.settings, job.recipe)
     for setting in job.settings:
         callbacks.log(f"as asked: {setting}")
