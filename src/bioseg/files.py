@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,21 +19,25 @@ from bioseg.types import BiosegError
 def write(path: Path, data: bytes | str) -> None:
     """Write ``data`` under a temporary name beside ``path``, flush it to disk, rename.
 
+    Text is UTF-8; what UTF-8 cannot express, such as a file name in another encoding, is written as ``\\udce9``.
+
     Raises:
         BiosegError: The disk is full or the folder may not be written; what was there before is untouched.
     """
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new = path.with_name(f".{os.getpid()}.{threading.get_ident()}.new")  # short: the name itself may have 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(new, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    except OSError as fault:
+    except BaseException as fault:
         with suppress(OSError):  # the folder itself may be what is wrong
             new.unlink()
-        raise BiosegError(f"{path}: {explain(fault)}") from None
+        if isinstance(fault, OSError):
+            raise BiosegError(f"{path}: {explain(fault)}") from None
+        raise
 
 
 def explain(fault: OSError) -> str:
@@ -60,11 +65,14 @@ def without_nan(value: Any) -> Any:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table: a line of column names, then a line per row."""
+    write(path, csv_text(columns, rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The content of that file."""
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write(path, table.getvalue())
+    csv.writer(table, lineterminator="\n").writerows([columns, *rows])
+    return table.getvalue()
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -84,7 +92,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         raise BiosegError(f"{path}: has two columns called {twice!r}; rename one")
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
-            raise BiosegError(f"{path}: line {number} has another number of cells than the first; mend it")
+            raise BiosegError(f"{path}: line {number} has another number of cells than the first; correct it")
     return rows
 
 
@@ -181,12 +189,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, made if need be, against other processes; within one process it may be held again.
+    """Hold ``folder`` against other processes and threads; the thread that holds it may lock it again.
+
+    The operating system drops the lock when the process ends in any way, so that a crash leaves nothing to clean up. The file
+    ``.lock`` is removed while it is still held, which is free of races: whoever opened it in between finds that it has no
+    name any more and starts over (``filelock`` does, since 4.2). A folder that was made for the lock and is still empty is
+    removed too, so that refused work leaves nothing behind.
 
     Raises:
-        BiosegError: Another process holds it, or the folder cannot be made.
+        BiosegError: Another process or thread holds it, or the folder cannot be made or written.
     """
-    path = folder / ".lock"
+    path, made = folder.resolve() / ".lock", not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(path, timeout=0, is_singleton=True)
@@ -198,6 +211,10 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if held.lock_counter == 1:
+            with suppress(OSError):
+                path.unlink()
         held.release()
-        if not held.is_locked:
-            path.unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # not empty: the work has begun
+                folder.rmdir()

@@ -115,6 +115,16 @@ def decode(value: Any, where: str, resolve: Resolve = nobody) -> Any:
         raise BiosegError(f"{where}: {fault}") from None
 
 
+def differences(old: Any, new: Any) -> list[str]:
+    """``training.epochs 80 → 15`` for every value in which two recipes, or parts of them, differ."""
+    first, second = (dict(_flat(encode(spec))) for spec in (old, new))
+    return [
+        f"{name} {_words(first.get(name))} → {_words(second.get(name))}"
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
+    ]
+
+
 def fingerprint(recipe: Recipe) -> str:
     """Twelve hexadecimal digits that change whenever anything in the recipe does but its lines for people.
 
@@ -211,6 +221,16 @@ def journal_rows(rows: Any, where: str) -> list[dict[str, Any]]:
         if row.keys() != rows[0].keys():
             raise BiosegError(f"{place}: has {', '.join(row)}, unlike epoch 1; restore the file from a copy")
     return [migrated_row(row) for row in rows]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
+    return [(name, value)]
+
+
+def _words(value: Any) -> str:
+    return "×".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _name(thing: Any) -> str:

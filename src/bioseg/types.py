@@ -46,6 +46,10 @@ class Problem:
     reason: str
 
 
+Progress = Callable[[int, int], None]
+"""Hears of one piece of work: (done, total)."""
+
+
 @dataclass(frozen=True)
 class Callbacks:
     """Functions that long work calls to report how far it is; the defaults ignore what they are told.
@@ -60,7 +64,7 @@ class Callbacks:
     log: Callable[[str], None] = lambda line: None
     epoch: Callable[[str, dict[str, Any]], None] = lambda name, row: None
 
-    def counter(self, name: str, note: str = "") -> Callable[[int, int], None]:
+    def counter(self, name: str, note: str = "") -> Progress:
         """``progress`` of one piece of work as a function of (done, total)."""
         return lambda done, total: self.progress(name, done, total, note)
 

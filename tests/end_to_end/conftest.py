@@ -9,6 +9,7 @@ import pytest
 
 from bioseg import cli
 from bioseg.datasets import phantom_layouts
+from bioseg.recipe import SegmentationRecipe
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,10 @@ def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_folder(nuclei: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs on them."""
     from bioseg import recipes
-    from bioseg.pipelines.train import Order, train
+    from bioseg.pipelines.train import TrainJob, train
 
     out = tmp_path_factory.mktemp("runs") / "small"
-    order = Order(
-        recipes.get("nuclei-reference"), nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")
-    )
-    train(order, progress=lambda what, done, total, note: None, log=lambda text: None)
+    recipe = recipes.get("nuclei-reference")
+    assert isinstance(recipe, SegmentationRecipe)
+    train(TrainJob(recipe, nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")))
     return out

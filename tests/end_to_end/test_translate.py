@@ -1,4 +1,4 @@
-"""Translators on the command line: train, go on, translate, contour what was translated."""
+"""Translation models on the command line: train, resume, translate, segment translated images."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from PIL import Image
 
 from bioseg import recipes
 from bioseg.datasets import phantom_layouts
-from bioseg.pipelines.train_translator import Order, train_translator
+from bioseg.pipelines.train_translator import TranslatorJob, train_translator
 from bioseg.recipe import TranslationRecipe
 
 from .conftest import Bioseg
@@ -37,8 +37,7 @@ def gan(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("runs") / "gan"
     recipe = recipes.get("cxr-cyclegan-unet")
     assert isinstance(recipe, TranslationRecipe)
-    order = Order(recipe, *folders, out, (*SMALL, "training.epochs=1"), device="cpu")
-    train_translator(order, progress=lambda *what: None, log=lambda text: None)
+    train_translator(TranslatorJob(recipe, *folders, out, (*SMALL, "training.epochs=1"), device="cpu"))
     return out
 
 
@@ -48,7 +47,7 @@ def test_training_goes_on_from_the_command_line(folders: tuple[Path, Path], tmp_
     order = ("train", "cxr-cyclegan-unet", "--data", folders[0], "--target", folders[1], "--out", out, *settings)
     first = bioseg(*order, "--epochs", 2, "--device", "cpu")
     assert first.code == 0, first.error
-    assert "epoch   2/2" in first.out
+    assert "epoch   2 ·" in first.out
     assert {path.name for path in (out / "epochs").iterdir()} == {"001.safetensors", "002.safetensors"}
     taken = bioseg(*order, "--epochs", 2)
     assert taken.code == 1 and "--resume" in taken.error
@@ -69,7 +68,7 @@ def test_translate_writes_images_of_their_own_size(gan: Path, tmp_path: Path, bi
     result = bioseg("translate", gan, images, "--out", tmp_path / "there", "--figure", tmp_path / "sheet.png")
     assert result.code == 1 and "4 of 5 images translated" in result.out
     assert [line for line in result.error.splitlines() if "bad.png" in line]
-    made = {path.name: Image.open(path) for path in (tmp_path / "there").iterdir()}
+    made = {path.name: Image.open(path) for path in (tmp_path / "there").glob("*.png")}
     assert {name: image.size for name, image in made.items()} == {
         "images_a.png": (80, 50), "b.png": (64, 97), "c.png": (40, 33), "more_a.png": (32, 32),
     }  # fmt: skip
@@ -119,12 +118,12 @@ def test_wrong_words(gan: Path, run_folder: Path, folders: tuple[Path, Path], tm
     out = ("--out", tmp_path / "out")
     for arguments, said in (
         (("train", "cxr-cyclegan-unet", "--data", source, *out), "give --target"),
-        (("train", "cxr-cyclegan-unet", "--data", source, "--target", target, "--folds", 3, *out), "no --folds"),
+        (("train", "cxr-cyclegan-unet", "--data", source, "--target", target, "--folds", 3, *out), "neither --folds"),
         (("train", "cxr-cyclegan-unet", "--data", source, "--target", tmp_path / "nowhere", *out), "with --target"),
         (("train", "auto", "--data", source, "--target", target, *out), "leave it out"),
-        (("translate", run_folder, image, *out), "no translator"),
-        (("predict", gan, image, *out), "no segmenter"),
-        (("predict", run_folder, image, "--translate", run_folder, *out), "no translator"),
+        (("translate", run_folder, image, *out), "no translation model"),
+        (("predict", gan, image, *out), "not for segmentation"),
+        (("predict", run_folder, image, "--translate", run_folder, *out), "no translation model"),
         (("report", gan), "has no scores"),
     ):
         result = bioseg(*arguments)

@@ -147,7 +147,8 @@ def evaluate(
 
     with _screen() as screen:
         job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code)
-        summary, problems = work(job, _callbacks(screen))
+        log = screen.error if as_json else screen.log  # standard output holds JSON alone
+        summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
         _print_json(summary)
     else:
@@ -173,17 +174,16 @@ def predict(
     allow_code: AllowCode = False,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv."""
-    from dataclasses import replace
-
     from bioseg.pipelines.adapt import adapted
     from bioseg.pipelines.open import open_predictor, open_translator
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
+    from bioseg.pipelines.translate import translating
 
     cases = find_images(paths)
     predictor = open_predictor(model, device, allow_code=allow_code)
     if translator:
-        predictor = replace(predictor, transform=open_translator(translator, device).translate)
+        predictor = translating(predictor, open_translator(translator, device))
     with _screen() as screen:
         if adapt:
             predictor, used = adapted(predictor, cases)
@@ -344,7 +344,9 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            _screen().error("stopped; what was finished is kept (train continues with --resume)")
+            _screen().error(
+                "interrupted; what is finished is kept, and the same command goes on with it (train: with --resume)"
+            )
         raise
 
 

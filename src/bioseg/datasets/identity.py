@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from bioseg.datasets import cases as reading
 from bioseg.images.formats import RawImage
-from bioseg.types import BiosegError, Case
+from bioseg.types import BiosegError, Case, Progress
 
 
 def content_hash(raw_image: RawImage) -> str:
@@ -20,9 +20,7 @@ def content_hash(raw_image: RawImage) -> str:
     return digest.hexdigest()[:16]
 
 
-def content_hashes(
-    cases: Sequence[Case], progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, str]:
+def content_hashes(cases: Sequence[Case], progress: Progress = lambda done, total: None) -> dict[str, str]:
     """:func:`content_hash` of every case by its id; images that cannot be read are left out."""
     found: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

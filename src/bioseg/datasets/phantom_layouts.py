@@ -1,6 +1,5 @@
 """Phantoms written as the public sets lie on disk; ``count`` cases, the same for the same ``seed``."""
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +108,7 @@ def write_rsna(folder: Path, *, count: int, seed: int = 0, size_px: int = 1024) 
         data = dicom_bytes(pixels, spacing_mm=(0.14, 0.14), patient=name, jpeg=True)
         files.write(folder / "stage_2_train_images" / f"{name}.dcm", data)
         rows += [(name, box.x, box.y, box.width, box.height, 1) for box in boxes] or [(name, "", "", "", "", 0)]
-    _write_table(folder / "stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"), rows)
+    files.write_csv(folder / "stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"), rows)
 
 
 def write_sunnybrook(folder: Path, *, count: int, seed: int = 0, size_px: int = 160) -> None:
@@ -129,7 +128,7 @@ def write_sunnybrook(folder: Path, *, count: int, seed: int = 0, size_px: int = 
             folder / "contourfiles" / contours / "i-contours" / f"IM-0001-{number:04d}-icontour-manual.txt", text
         )
         links.append((dicom, contours))
-    _write_table(folder / "link.csv", ("patient_id", "original_id"), list(dict.fromkeys(links)))
+    files.write_csv(folder / "link.csv", ("patient_id", "original_id"), list(dict.fromkeys(links)))
 
 
 def write_images_masks(folder: Path, *, count: int, seed: int = 0, size_px: int = 64, masks: bool = True) -> None:
@@ -198,11 +197,3 @@ def _write(path: Path, pixels: Array) -> None:
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, path.suffix[1:].upper())
     files.write(path, data.getvalue())
-
-
-def _write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    files.write(path, table.getvalue())

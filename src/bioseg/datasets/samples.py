@@ -23,14 +23,12 @@ from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
 from bioseg.images import formats
 from bioseg.images.prepare import Preparation, prepare_image
-from bioseg.types import BiosegError, Case, ImageArray, Problem
+from bioseg.types import BiosegError, Case, ImageArray, Problem, Progress
 
 MEMORY_LIMIT = 500_000_000
 """Bytes of prepared images and masks that are kept in memory; more is streamed."""
 
 Prepared = tuple[ImageArray, NDArray[np.bool_]]
-Progress = Callable[[int, int], None]
-"""(done, total)."""
 
 T = TypeVar("T")
 R = TypeVar("R")

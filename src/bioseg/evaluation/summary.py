@@ -39,10 +39,11 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     """Write one line per case; an undefined score is empty."""
     rows = list(rows)
     names = _names(rows)
-    lines = []
-    for row in rows:
-        values = (row.scores.get(name, float("nan")) for name in names)
-        lines.append((row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in values)))
+    values = ([row.scores.get(name, float("nan")) for name in names] for row in rows)
+    lines = (
+        (row.case, row.patient, row.source, *("" if v != v else f"{v:.6g}" for v in scores))
+        for row, scores in zip(rows, values, strict=True)
+    )
     files.write_csv(path, (*KEYS, *names), lines)
 
 

@@ -66,12 +66,14 @@ class Predictor:
         backends: One per network.
         quality: Estimates the quality of predictions; None: none is estimated.
         transform: Applied to an image first, for example a translation to another domain; None: nothing.
+        fingerprint: The same for the same recipe, weights and everything else that decides what is predicted; empty: unknown.
     """
 
     recipe: SegmentationRecipe
     backends: tuple[Backend, ...]
     quality: QualityModel | None = None
     transform: Callable[[RawImage], RawImage] | None = None
+    fingerprint: str = ""
 
     def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
         """Segment one image.

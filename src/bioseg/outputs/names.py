@@ -1,26 +1,70 @@
 """What output files are called."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bioseg.types import BiosegError
 
+SUFFIXES = (".png", ".labels.png", ".probability.png")
+"""Of the files that may be written for one image."""
 
-def name_outputs(images: Sequence[Path], out: Path) -> list[str]:
-    """One name per image: its stem, with its folder's name in front where stems repeat, and a number at last.
+LONGEST = 200
+"""Bytes of a name without its suffix; file systems allow 255 with it."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def printable(path: Path) -> str:
+    """A path as tables and messages have it: a byte that is not UTF-8 is written as ``\\udce9``."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def name_outputs(images: Sequence[Path], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
+    """One name per image: its stem, with its folder's name in front where stems repeat, and a number where that is taken.
+
+    Bytes of a stem that are not UTF-8, and control characters, are written as ``%E9``; what is left of a stem over
+    :data:`LONGEST` bytes is made unique by a hash.
+
+    Args:
+        images: Files, each once.
+        out: Folder the outputs go to.
+        earlier: Names given before, by :func:`printable` path: an image keeps its name, and no other image gets it.
 
     Raises:
-        BiosegError: A ``<name>.png`` in ``out`` would overwrite one of the images.
+        BiosegError: An output would overwrite one of the images.
     """
-    stems = [path.stem for path in images]
+    earlier = earlier or {}
+    stems = [_safe(path.stem) for path in images]
+    count = Counter(stem.casefold() for stem in stems)
+    # casefold: a file system that ignores case takes such names for one
+    taken = {(name + suffix).casefold() for name in earlier.values() for suffix in SUFFIXES}
+    numbers: Counter[str] = Counter()
     names: list[str] = []
     for path, stem in zip(images, stems, strict=True):
-        name = stem if stems.count(stem) == 1 else f"{path.parent.name}_{stem}"
-        same = sum(
-            other == name or (other.startswith(f"{name}_") and other[len(name) + 1 :].isdigit()) for other in names
-        )
-        names.append(f"{name}_{same + 1}" if same else name)
-    clash = {path.resolve() for path in images} & {(out / f"{name}.png").resolve() for name in names}
-    if clash:
-        raise BiosegError(f"{min(clash)}: would be overwritten by what is made from it; choose another --out")
+        name = earlier.get(printable(path), "")
+        if not name:
+            folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
+            wanted = name = stem if count[stem.casefold()] == 1 else _safe(f"{_safe(folder)}_{stem}")
+            while not taken.isdisjoint((name + suffix).casefold() for suffix in SUFFIXES):
+                numbers[wanted] += 1
+                name = f"{wanted}_{numbers[wanted] + 1}"
+            taken.update((name + suffix).casefold() for suffix in SUFFIXES)
+        names.append(name)
+    sources, place = {path.resolve() for path in images}, out.resolve()
+    made = (place / (name + suffix) for name in names for suffix in SUFFIXES)
+    if clash := next((file for file in made if file in sources), None):
+        raise BiosegError(f"{clash}: would be overwritten by what is made from it; choose another --out")
     return names
+
+
+def _safe(name: str) -> str:
+    """A name that every file system takes, of at most :data:`LONGEST` bytes."""
+    safe = _UNPRINTABLE.sub(lambda match: f"%{ord(match[0]) & 0xFF:02X}", name)
+    if len(safe.encode()) <= LONGEST:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe.encode()[: LONGEST - 9].decode(errors='ignore')}-{digest}"

@@ -1,23 +1,25 @@
-"""Adapt a model to images of a domain it was not trained on, without any ground truth of them."""
+"""Adapt a model to images of a domain it was not trained on, without ground truth."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bioseg.datasets import cases as reading
 from bioseg.inference.adaptation import reestimated
 from bioseg.inference.predictor import Predictor
-from bioseg.types import BiosegError, Case
+from bioseg.pipelines.stream import attempt, prepare
+from bioseg.types import BiosegError, Case, Problem
 
 LEAST, MOST, BATCH = 8, 64, 8
-"""This many images are needed for statistics; no more than so many, evenly spread, are used, this many at a time."""
+"""Images that are needed for statistics; that are used at most, evenly spread; and that are used at a time."""
 
 
 def adapted(predictor: Predictor, cases: Sequence[Case]) -> tuple[Predictor, int]:
-    """A predictor whose networks have the batch-norm statistics of these images; those that cannot be read are left out.
+    """A predictor whose networks have the batch-norm statistics of these images; unreadable ones are left out.
 
     Returns:
         The predictor, and how many images were used.
@@ -30,13 +32,20 @@ def adapted(predictor: Predictor, cases: Sequence[Case]) -> tuple[Predictor, int
         raise BiosegError(f"--adapt: {len(used)} readable images; give {LEAST} or more of one domain, or leave it out")
     same = len({image.shape for image in used}) == 1
     batches = torch.cat(used).split(BATCH) if same else used
-    return replace(predictor, backends=reestimated(predictor.backends, batches)), len(used)
+    backends = reestimated(predictor.backends, batches)
+    return replace(predictor, backends=backends, fingerprint=_fingerprint(predictor, used)), len(used)
+
+
+def _fingerprint(predictor: Predictor, images: Sequence[Tensor]) -> str:
+    """The same for the same model adapted to the same images."""
+    digest = hashlib.sha256(predictor.fingerprint.encode())
+    for image in images:
+        digest.update(image.numpy().data)
+    return digest.hexdigest()[:16] if predictor.fingerprint else ""
 
 
 def _prepared(predictor: Predictor, cases: Sequence[Case]) -> Iterator[Tensor]:
     for case in cases:
-        try:
-            image, _ = predictor.prepare(reading.read_image(case))
-        except BiosegError:
-            continue  # it is reported where it is segmented
-        yield torch.from_numpy(np.ascontiguousarray(image[None]))
+        prepared = attempt(case.path, partial(prepare, predictor, case))
+        if not isinstance(prepared, Problem):  # a problem is reported where the image is segmented
+            yield torch.from_numpy(np.ascontiguousarray(prepared.image[None]))

@@ -1,8 +1,8 @@
 """What follows the training of all folds: choose the postprocessing, fit the quality model, evaluate, report."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from bioseg.datasets.samples import Samples, load
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.open import fold_folders, open_predictor, open_recipe
 from bioseg.pipelines.scoring import evaluate_cases, true_boxes
+from bioseg.pipelines.stream import attempt
 from bioseg.postprocess.choose import Example
 from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe
-from bioseg.record import encode
+from bioseg.record import differences, encode
 from bioseg.reports import figures
 from bioseg.reports.page import write_report
 from bioseg.reports.run_folder import read_journal
@@ -75,17 +76,7 @@ def assemble(
     record, known = records.read_record(out), {case.id: case for case in cases}
     whole = open_predictor(out, device, allow_code=allow_code)
     whole = replace(whole, recipe=_segmentation_recipe(out, allow_code), quality=None)
-    folds = []
-    for index, folder in enumerate(fold_folders(out, record)):
-        parts = records.read_record(folder).get("parts", {})
-        own = replace(whole, backends=(whole.backends[index],))
-        if folder != out:
-            own = replace(own, recipe=_segmentation_recipe(folder, allow_code))
-        train, validation = (
-            [known[name] for name in parts.get(part, ()) if name in known] for part in ("train", "validation")
-        )
-        folds.append(_Fold(folder, own, train, validation))
-    problems: list[Problem] = []
+    folds, problems = _folds(out, record, whole, known, allow_code)
     if samples is None:
         pool = {case.id: case for fold in folds for case in (*fold.train, *fold.validation)}
         samples = load(list(pool.values()), whole.recipe.preparation, progress=callbacks.counter("reading"))
@@ -103,12 +94,52 @@ def assemble(
         lambda case: owner[case.id].predictor, validation, out, progress=callbacks.counter("evaluating")
     )
     problems += faults
-    test, unread = None, [known[name] for name in record.get("parts", {}).get("test", ()) if name in known]
-    if unread:
-        test, faults = evaluate_cases(lambda case: whole, unread, out / "test", progress=callbacks.counter("testing"))
-        problems += faults
+    test, faults = _test(out, record, whole, known, callbacks)
+    problems += faults
     _draw(out, folds, samples)
     return TrainResult(summary, test, write_report([out]), list({one.path: one for one in problems}.values()))
+
+
+def _folds(
+    out: Path, record: dict[str, Any], whole: Predictor, known: dict[str, Case], allow_code: bool
+) -> tuple[list[_Fold], list[Problem]]:
+    """The trained folds, and the cases of their records that are not there any more."""
+    folds, missing = [], dict[str, Problem]()
+    for index, folder in enumerate(fold_folders(out, record)):
+        names = records.read_record(folder).get("parts", {})
+        own = replace(whole, backends=(whole.backends[index],))
+        if folder != out:
+            own = replace(own, recipe=_segmentation_recipe(folder, allow_code))
+        train, validation = (
+            [known[name] for name in names.get(part, ()) if name in known] for part in ("train", "validation")
+        )
+        folds.append(_Fold(folder, own, train, validation))
+        missing |= _missing(out, names, known)
+    return folds, list(missing.values())
+
+
+def _missing(out: Path, parts: dict[str, list[str]], known: dict[str, Case]) -> dict[str, Problem]:
+    return {
+        name: Problem(Path(name), f"{name}: is in the {part} part of {out} and not in its data any more; restore it")
+        for part, names in parts.items()
+        for name in names
+        if name not in known
+    }
+
+
+def _test(
+    out: Path, record: dict[str, Any], whole: Predictor, known: dict[str, Case], callbacks: Callbacks
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Scores of the test set; None where there is none, or none of it can be read."""
+    cases = [known[name] for name in record.get("parts", {}).get("test", ()) if name in known]
+    missing = list(_missing(out, {"test": record.get("parts", {}).get("test", [])}, known).values())
+    if not cases:
+        return None, missing
+    try:
+        test, faults = evaluate_cases(lambda case: whole, cases, out / "test", progress=callbacks.counter("testing"))
+    except BiosegError as fault:
+        return None, [*missing, Problem(out / "test", str(fault))]
+    return test, missing + faults
 
 
 def _segmentation_recipe(folder: Path, allow_code: bool) -> SegmentationRecipe:
@@ -152,18 +183,19 @@ def _choose(
         if fold.folder != out:
             files.write_json(fold.folder / records.POSTPROCESS, encode(own))
         chosen.append(replace(fold, predictor=_with(fold.predictor, own)))
-    for line in _changes(before, whole.recipe.postprocess):
+    for line in differences(before, whole.recipe.postprocess):
         callbacks.log(f"chosen on {len(everything)} validation images: {line}")
     return whole, chosen, problems
 
 
 def _examples(fold: _Fold, every: int, problems: list[Problem]) -> Iterator[Example]:
-    """Every so many-th validation case of a fold that can be read; the others are added to ``problems``."""
+    """Every ``every``-th validation case of a fold that can be read; the others are added to ``problems``."""
     for case in fold.validation[::every]:
-        try:
-            yield _example(fold.predictor, case)
-        except BiosegError as fault:
-            problems.append(Problem(case.path, str(fault)))
+        example = attempt(case.path, partial(_example, fold.predictor, case))
+        if isinstance(example, Problem):
+            problems.append(example)
+        else:
+            yield example
 
 
 def _example(predictor: Predictor, case: Case) -> Example:
@@ -217,11 +249,3 @@ def _draw(out: Path, folds: list[_Fold], samples: Samples) -> None:
     shown = batch.images.permute(0, 2, 3, 1).squeeze(-1).numpy()
     masks = list(batch.masks[:, 0].numpy() > 0.5)
     figures.save(figures.pairs(list(shown), masks), out / "figures" / "training.png")
-
-
-def _changes(old: Any, new: Any, name: str = "") -> list[str]:
-    """``name 0.5 → 0.4`` for every value that differs."""
-    if dataclasses.is_dataclass(old) and type(old) is type(new):
-        parts = [(one.name, getattr(old, one.name), getattr(new, one.name)) for one in dataclasses.fields(old)]
-        return [line for key, a, b in parts for line in _changes(a, b, f"{name}.{key}".lstrip("."))]
-    return [] if old == new else [f"{name} {old} → {new}"]

@@ -1,21 +1,32 @@
 """Score a model on a folder of cases."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bioseg import files
-from bioseg.datasets.folders import read_dataset
+from bioseg.datasets.folders import FolderScan, read_dataset
 from bioseg.datasets.identity import content_hashes
 from bioseg.inference import pretrained
+from bioseg.inference.predictor import Predictor
+from bioseg.outputs.names import printable
 from bioseg.pipelines.adapt import adapted
 from bioseg.pipelines.open import fold_folders, open_predictor, open_translator
-from bioseg.pipelines.output_folder import refuse_foreign, refuse_other_run
+from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_evaluation
 from bioseg.pipelines.scoring import evaluate_cases
-from bioseg.record import read_record
+from bioseg.pipelines.translate import translating
+from bioseg.record import RECORD, read_record
 from bioseg.reports.page import write_report
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
+
+PARTS = ("validation", "train")
+"""A case that did both, in different folds, counts as the last."""
+
+OMITTED = ("parts", "fold_parts", "images", "image_hashes", "weights_sha256")
+"""Fields of a model's record that the record of an evaluation leaves out."""
 
 
 @dataclass(frozen=True)
@@ -46,67 +57,104 @@ class EvaluateJob:
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
     """Write ``scores.csv``, ``summary.json``, ``figures/`` and ``report.html`` for a model on a folder.
 
+    An evaluation may be repeated into its own folder, by the same model on the same data in the same way.
+
     Returns:
-        The summary, whose ``seen`` counts the cases that trained or chose the model, and the cases that could not be
-        evaluated.
+        The summary, and the cases that could not be evaluated. The summary's ``seen`` counts the evaluated cases whose images
+        trained the model (``train``) or chose its weights and settings (``validation``); it is None where that is unknown.
 
     Raises:
         BiosegError: ``out`` holds something else, or ``data`` no image with a mask.
     """
     folder = pretrained.find(job.model)
-    refuse_foreign(job.out, job.data, folder)
-    refuse_other_run(job.out, evaluated_on=job.data.resolve().name, model=str(job.model))
+    refuse_inputs(job.out, job.data, folder)
     predictor = open_predictor(job.model, job.device, allow_code=job.allow_code)
+    how = _description(job, predictor)
+    refuse_unless_evaluation(job.out, {key: value for key, value in how.items() if key != "model"})
     if job.translator:
-        predictor = replace(predictor, transform=open_translator(job.translator, job.device).translate)
+        predictor = translating(predictor, open_translator(job.translator, job.device))
     data = read_dataset(job.data, predictor.recipe.layout)
-    seen = seen_cases(folder, data.cases, callbacks)
-    cases = [case for case in data.cases if not (job.unseen_only and case.id in seen)]
-    if not cases:
-        raise BiosegError(
-            f"{job.data}: all {len(seen)} cases trained or chose the model; give others, or leave out --unseen-only"
-        )
     with files.lock(job.out):
+        seen = seen_cases(folder, data, callbacks)
+        cases = _to_evaluate(job, data, seen)
+        counts = None if seen is None else count_parts(seen, cases)
+        callbacks.log(seen_line(counts, len(cases)))
+        record = {key: value for key, value in read_record(folder).items() if key not in OMITTED}
+        files.write_json(job.out / RECORD, {**record, **how})
         if job.adapt:
             predictor, _ = adapted(predictor, cases)
-        about = {
-            "seen": {
-                part: sum(case.id in seen and seen[case.id] == part for case in cases)
-                for part in ("train", "validation")
-            }
-        }
         summary, problems = evaluate_cases(
-            lambda case: predictor, cases, job.out, about=about, progress=callbacks.counter("evaluating")
+            lambda case: predictor, cases, job.out, about={"seen": counts}, progress=callbacks.counter("evaluating")
         )
-        how: dict[str, Any] = {"evaluated_on": job.data.resolve().name, "model": str(job.model)}
-        how |= {"adapted": True} if job.adapt else {}
-        how |= {"translator": str(job.translator)} if job.translator else {}
-        record = {key: value for key, value in read_record(folder).items() if key not in ("parts", "images")}
-        files.write_json(job.out / "record.json", {**record, **how})
         write_report([job.out])
     return summary, problems
 
 
-def seen_cases(folder: Path, cases: Sequence[Case], callbacks: Callbacks = SILENT) -> dict[str, str]:
-    """Which of the cases trained the model or chose its weights and settings: their ids, and ``train`` or ``validation``.
+def _description(job: EvaluateJob, predictor: Predictor) -> dict[str, Any]:
+    """What the record says of an evaluation: the same for the same model, data and options."""
+    data = job.data.resolve()
+    how = {
+        "evaluated_on": data.name,
+        "evaluated_folder": hashlib.sha256(os.fsencode(data)).hexdigest()[:12],
+        "model": printable(Path(job.model)),
+        "model_fingerprint": predictor.fingerprint,
+    }
+    options = {
+        "adapted": job.adapt,
+        "unseen_only": job.unseen_only,
+        "translator": job.translator and str(job.translator),
+    }
+    return how | {key: value or None for key, value in options.items()}
 
-    A case is known by the content of its image; by its id only where the record has no hash of the image, and the data set
-    is the one the model was trained on.
+
+def _to_evaluate(job: EvaluateJob, data: FolderScan, seen: Mapping[str, str] | None) -> list[Case]:
+    if not job.unseen_only:
+        return list(data.cases)
+    if seen is None:
+        raise BiosegError(f"{job.model}: does not say which images trained it; leave out --unseen-only")
+    cases = [case for case in data.cases if case.id not in seen]
+    if not cases:
+        raise BiosegError(f"{job.data}: all {len(data.cases)} images trained or chose this model; give others")
+    return cases
+
+
+def count_parts(seen: Mapping[str, str], cases: Sequence[Case]) -> dict[str, int]:
+    """How many of the cases trained the model, and how many chose its weights."""
+    parts = [seen.get(case.id, "") for case in cases]
+    return {part: parts.count(part) for part in PARTS}
+
+
+def seen_line(counts: Mapping[str, int] | None, total: int) -> str:
+    """What a person should know beside the scores."""
+    if counts is None:
+        return "warning: it is unknown which images trained this model; the scores may be optimistically biased"
+    count = sum(counts.values())
+    if not count:
+        return f"none of {total} images trained or chose this model"
+    return f"warning: {count} of {total} images trained or chose this model: optimistically biased; --unseen-only leaves them out"
+
+
+def seen_cases(folder: Path, data: FolderScan, callbacks: Callbacks = SILENT) -> dict[str, str] | None:
+    """Which cases of a folder trained a model or chose its weights and settings: their ids, and ``train`` or ``validation``.
+
+    A case is known by the content of its image. Records that hold no hashes know it by its id, and only in the data set that
+    the model was trained on, since other sets use the same ids.
+
+    Returns:
+        None where the record says neither.
     """
     record = read_record(folder)
-    known: dict[str, str] = {}
-    ids: dict[str, str] = {}
-    for place in fold_folders(folder, record):
-        own = read_record(place)
-        hashes = own.get("images", {})
-        for part in ("validation", "train"):
-            for name in own.get("parts", {}).get(part, ()):
-                ids[name] = part
-                if name in hashes:
-                    known[hashes[name]] = part
-    known |= record.get("image_hashes", {})
-    if not known and not ids:
-        return {}
-    digests = content_hashes(cases, callbacks.counter("hashing")) if known else {}
-    found = {case.id: known[digest] for case in cases if (digest := digests.get(case.id)) in known}
-    return found if known else {case.id: ids[case.id] for case in cases if case.id in ids}
+    hashes, ids = dict(record.get("image_hashes", {})), dict[str, str]()
+    own = [read_record(place) for place in fold_folders(folder, record)]
+    for part in PARTS:
+        for one in own:
+            names, digests = one.get("parts", {}).get(part, ()), one.get("images", {})
+            ids |= dict.fromkeys(names, part)
+            hashes |= {digests[name]: part for name in names if name in digests}
+    if hashes:
+        found = content_hashes(data.cases, callbacks.counter("hashing"))
+        return {case.id: hashes[found[case.id]] for case in data.cases if found.get(case.id) in hashes}
+    if ids:
+        same = record.get("data") == data.folder.resolve().name
+        return {case.id: ids[case.id] for case in data.cases if same and case.id in ids}
+    return None

@@ -1,6 +1,9 @@
 """From a folder, or the name of a pretrained model, to something that predicts."""
 
+import hashlib
 import inspect
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,12 +53,14 @@ def open_predictor(model: Path | str, device: str = "auto", *, allow_code: bool 
     )
     if "weights_sha256" in record:
         pretrained.check(folder / WEIGHTS, record["weights_sha256"])
+    quality = records.read_spec(folder, records.QUALITY, QualityModel)
     where = devices.choose(device)
     networks = [rebuild(recipe.network, place / WEIGHTS) for place in fold_folders(folder, record)]
     return Predictor(
         recipe,
         tuple(torch_backend(network, where) for network in networks),
-        records.read_spec(folder, records.QUALITY, QualityModel),
+        quality,
+        fingerprint=_fingerprint(recipe, quality, [place / WEIGHTS for place in fold_folders(folder, record)]),
     )
 
 
@@ -114,3 +119,11 @@ def blank(network: Call[nn.Module]) -> nn.Module:
     taken = inspect.signature(network.function).parameters if own else {}
     with torch.random.fork_rng(devices=[]):
         return network(**{key: value for key, value in BLANK.items() if key in taken})
+
+
+def _fingerprint(recipe: SegmentationRecipe, quality: Any, files: Sequence[Path]) -> str:
+    """Sixteen hexadecimal digits that change with the recipe, the quality model or the weights."""
+    digest = hashlib.sha256(json.dumps([records.encode(recipe), records.encode(quality)], sort_keys=True).encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,29 +1,23 @@
 """Segment files and folders: a mask per image, and tables of measurements."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 
 from bioseg import files
 from bioseg.datasets import folders
 from bioseg.images import formats, png
 from bioseg.inference.predictor import Predictor
-from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values, measure, measure_objects
-from bioseg.outputs.names import name_outputs
-from bioseg.pipelines.output_folder import refuse_foreign, refuse_other_run
+from bioseg.outputs.measure import measure, measure_objects
+from bioseg.outputs.names import SUFFIXES, printable
+from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
+from bioseg.pipelines.ledger import claim_names
+from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
-from bioseg.types import SILENT, BiosegError, Box, Callbacks, Case, Problem
+from bioseg.postprocess.masks import Prediction
+from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 
-SUBMISSION = ("patientId", "PredictionString")
-
-
-@dataclass
-class Tables:
-    """Rows of the tables, in the order of the images."""
-
-    images: list[Values] = field(default_factory=list)
-    objects: list[Values] = field(default_factory=list)
-    boxes: list[Values] = field(default_factory=list)
+LEDGER = "prediction.json"
 
 
 def find_images(paths: Iterable[Path]) -> list[Case]:
@@ -55,7 +49,11 @@ def predict(
     """Write ``<stem>.png`` (0/255) for every image and ``measurements.csv``; one bad image stops no other.
 
     A model that separates objects writes ``<stem>.labels.png`` (16 bit, one number per object) and ``objects.csv`` too, one
-    that draws boxes ``submission.csv``, as the RSNA challenge wants it. If it is interrupted, the tables cover what was done.
+    that draws boxes ``submission.csv``, as the RSNA challenge wants it.
+
+    The tables cover exactly the masks that lie in ``out``, also if this is interrupted; the same call then does the rest. The
+    same model may add to an earlier prediction: its rows stay as long as their masks do. ``prediction.json`` says which model
+    it was and which name each image got.
 
     Args:
         predictor: The model.
@@ -65,61 +63,70 @@ def predict(
         callbacks: Hears how far it is, and how many are flagged where the model can tell.
 
     Returns:
-        How many were segmented, and the others with the reason.
+        How many were segmented, and the others with the reason; tables that could not be written are among them.
 
     Raises:
-        BiosegError: A mask would overwrite an image it is made from, or ``out`` holds something else.
+        BiosegError: ``out`` is a file, may not be written, is written by another process, holds a run or the masks of another
+            model; or a mask would overwrite an image or a file that is not this model's.
     """
-    refuse_foreign(out)
-    refuse_other_run(out, nothing="else")
-    names = dict(zip((case.path for case in cases), name_outputs([case.path for case in cases], out), strict=True))
-    tables, problems = Tables(), list[Problem]()
-
-    def write(found: Predicted) -> tuple[Values, list[Values], list[Values]]:
-        raw_image, prediction = found.prepared.raw_image, found.prediction
-        path = found.prepared.case.path
-        name = names[path]
-        png.write_mask(out / f"{name}.png", prediction.mask)
-        if probabilities:
-            png.write_probability(out / f"{name}.probability.png", prediction.probability)
-        objects: list[Values] = []
-        if prediction.labels is not None:
-            png.write_labels(out / f"{name}.labels.png", prediction.labels)
-            objects = [(str(path), *row) for row in measure_objects(prediction.labels, raw_image)]
-        boxes: list[Values] = []
-        if prediction.boxes is not None:
-            boxes = [(name, prediction_string(prediction.boxes))]
-        return (str(path), f"{name}.png", *measure(prediction, raw_image.spacing_mm)), objects, boxes
-
+    refuse_inputs(out)
+    refuse_run(out)
     with files.lock(out):
+        if (out / MEASUREMENTS).exists() and not (out / LEDGER).exists():
+            raise BiosegError(
+                f"--out {out}: holds {MEASUREMENTS} and no {LEDGER}, of another program; choose another --out"
+            )
+        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, [case.path for case in cases])
+        wanted = {printable(case.path) for case in cases}
+        tables = read_tables(out, names, wanted, predictor.recipe.postprocess)
+        return _predict(predictor, cases, out, names, tables, probabilities, callbacks)
+
+
+def _predict(
+    predictor: Predictor, cases: Sequence[Case], out: Path, names: dict[str, str], tables: Tables, probabilities: bool,
+    callbacks: Callbacks,
+) -> tuple[int, list[Problem]]:  # fmt: skip
+    count, flagged, problems = 0, 0, list[Problem]()
+
+    def write(found: Predicted) -> bool:
+        """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
+        path, prediction = found.prepared.case.path, found.prediction
+        stem = out / names[printable(path)]
         try:
-            for done, result in enumerate(stream(predictor, cases, write), 1):
+            _write_images(stem, prediction, probabilities)
+        except BiosegError:
+            for suffix in SUFFIXES:
+                stem.with_name(stem.name + suffix).unlink(missing_ok=True)
+            raise
+        raw_image = found.prepared.raw_image
+        objects = [] if prediction.labels is None else measure_objects(prediction.labels, raw_image)
+        tables.add(printable(path), stem.name, measure(prediction, raw_image.spacing_mm), objects, prediction.boxes)
+        return prediction.quality is not None and prediction.quality.flagged
+
+    try:
+        with closing(stream(predictor, cases, write)) as results:
+            for done, result in enumerate(results, 1):
                 if isinstance(result, Problem):
                     problems.append(result)
                 else:
-                    tables.images.append(result[0])
-                    tables.objects += result[1]
-                    tables.boxes += result[2]
+                    count, flagged = count + 1, flagged + result
                 callbacks.progress("predicting", done, len(cases), "")
-        finally:
-            _write_tables(out, tables, predictor)
+    except BaseException:  # Ctrl-C above all
+        for problem in tables.write(out):
+            callbacks.log(problem.reason)
+        callbacks.log(f"stopped after {count} of {len(cases)} images, which are in {out}; give the same command again")
+        raise
+    problems += tables.write(out)
     if predictor.quality:
-        flagged = sum(bool(row[-1]) for row in tables.images)
-        callbacks.log(
-            f"{flagged} of {len(tables.images)} flagged for review; the reasons stand in {out / 'measurements.csv'}"
-        )
-    return len(tables.images), problems
+        callbacks.log(f"{flagged} of {count} flagged for review; the reasons stand in {out / MEASUREMENTS}")
+    return count, problems
 
 
-def prediction_string(boxes: Sequence[Box]) -> str:
-    """``confidence x y width height`` of every box, highest confidence first, separated by blanks; empty without boxes."""
-    return " ".join(f"{b.confidence:.4f} {b.x:.1f} {b.y:.1f} {b.width:.1f} {b.height:.1f}" for b in boxes)
-
-
-def _write_tables(out: Path, tables: Tables, predictor: Predictor) -> None:
-    how = predictor.recipe.postprocess
-    files.write_csv(out / "measurements.csv", COLUMNS, tables.images)
-    if how.instances:
-        files.write_csv(out / "objects.csv", OBJECT_COLUMNS, tables.objects)
-    if how.boxes:
-        files.write_csv(out / "submission.csv", SUBMISSION, tables.boxes)
+def _write_images(stem: Path, prediction: Prediction, probabilities: bool) -> None:
+    """Mask, labels and probabilities; a map that is there already is written anew, to belong to its mask."""
+    png.write_mask(stem.with_name(f"{stem.name}.png"), prediction.mask)
+    if prediction.labels is not None:
+        png.write_labels(stem.with_name(f"{stem.name}.labels.png"), prediction.labels)
+    probability = stem.with_name(f"{stem.name}.probability.png")
+    if probabilities or probability.exists():
+        png.write_probability(probability, prediction.probability)

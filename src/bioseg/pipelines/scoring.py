@@ -19,7 +19,7 @@ from bioseg.pipelines.stream import Predicted, stream
 from bioseg.postprocess.boxes import Boxes, find_boxes
 from bioseg.postprocess.masks import Prediction
 from bioseg.reports import figures, object_figures, trust
-from bioseg.types import BiosegError, Box, Case, ImageArray, Mask, Problem
+from bioseg.types import BiosegError, Box, Case, ImageArray, Mask, Problem, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def evaluate_cases(
     out: Path,
     *,
     about: dict[str, Any] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Score every case and write ``scores.csv``, ``summary.json`` and ``figures/``.
 

@@ -1,16 +1,16 @@
-"""Many images through a predictor: reading and preparing, the forward pass, and what follows overlap.
+"""Many images through a model: reading and preparing, the forward pass, and what follows overlap.
 
-The stages are the predictor's own. Queues are bounded, results come in the order of the cases, and an image that fails
-becomes a :class:`bioseg.types.Problem` in its place; it stops no other.
+The stages of a prediction are the predictor's own. Look-ahead is bounded, results come in the order of the cases, and an
+image that fails becomes a :class:`bioseg.types.Problem` in its place; it stops no other.
 """
 
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,9 @@ from bioseg.inference.predictor import Evidence, Image, Outputs, Predictor
 from bioseg.postprocess.masks import Prediction
 from bioseg.types import BiosegError, Case, Problem
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 T = TypeVar("T")
 
 
@@ -59,17 +62,27 @@ class Predicted:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Forwarded:
+    """A prepared image with what the networks say of it, on the prepared grid."""
+
+    prepared: Prepared
+    outputs: Outputs
+    evidence: Evidence | None
+    seconds: float
+
+
 def stream(
     predictor: Predictor, cases: Sequence[Case], then: Callable[[Predicted], T], *, on_prepared_grid: bool = False,
     batch_size: int = 1, workers: int | None = None,
-) -> Iterator[T | Problem]:  # fmt: skip
+) -> Generator[T | Problem, None, None]:  # fmt: skip
     """Predict every case and do something with each prediction.
 
     Args:
         predictor: The model.
         cases: In the order of the results.
         then: Runs in a worker thread, for example to measure and write; a :class:`BiosegError` it raises is a problem of that
-            image alone.
+            image alone, and so is a lack of memory.
         on_prepared_grid: Leave predictions on the prepared grid.
         batch_size: At most this many images of one size per forward pass.
         workers: Threads to read and prepare, and as many to postprocess; by default one per core.
@@ -77,80 +90,50 @@ def stream(
     Yields:
         For each case what ``then`` returned, or why there is no such thing.
     """
-    workers = workers or max(1, os.cpu_count() or 1)
-    ahead = 2 * batch_size + workers
-    readers, finishers = ThreadPoolExecutor(workers), ThreadPoolExecutor(workers)
-    waiting, reading_now = iter(cases), deque[tuple[Case, Future[Prepared]]]()
-    pending: deque[Future[T] | Problem] = deque()
 
-    def finished(prepared: Prepared, found: tuple[Outputs, Evidence | None], seconds: float) -> T:
-        started = time.perf_counter()
-        prediction = predictor.finish(found, None if on_prepared_grid else prepared.placement)
-        return then(Predicted(prepared, prediction, prepared.seconds + seconds + time.perf_counter() - started))
+    def finish(one: _Forwarded) -> T:
+        started, prepared = time.perf_counter(), one.prepared
+        placement = None if on_prepared_grid else prepared.placement
+        prediction = predictor.finish((one.outputs, one.evidence), placement)
+        return then(Predicted(prepared, prediction, prepared.seconds + one.seconds + time.perf_counter() - started))
 
-    def run(batch: list[Prepared]) -> None:
-        started = time.perf_counter()
-        try:
-            found = predictor.forward(np.stack([one.image for one in batch]))
-        except (BiosegError, MemoryError):  # one image of a batch is at fault: each by itself
-            for one in batch:
-                alone(one)
-            return
-        share = (time.perf_counter() - started) / len(batch)
-        for one, outputs in zip(batch, found, strict=True):
-            pending.append(finishers.submit(finished, one, outputs, share))
+    return staged(
+        cases,
+        lambda case: attempt(case.path, lambda: prepare(predictor, case)),
+        lambda prepared: _forward_in_batches(predictor, prepared, batch_size),
+        lambda one: attempt(one.prepared.case.path, lambda: finish(one)),
+        ahead=2 * batch_size,
+        workers=workers,
+    )
 
-    def alone(one: Prepared) -> None:
-        started = time.perf_counter()
-        try:
-            found = predictor.forward(one.image[None])[0]
-        except (BiosegError, MemoryError) as fault:
-            pending.append(_problem(one.case, fault))
-        else:
-            pending.append(finishers.submit(finished, one, found, time.perf_counter() - started))
 
-    def results(keep: int) -> Iterator[T | Problem]:
-        while len(pending) > keep:
-            case, future = cases_out.popleft(), pending.popleft()
-            if isinstance(future, Problem):
-                yield future
-                continue
-            try:
-                result = future.result()
-            except (BiosegError, MemoryError) as fault:
-                yield _problem(case, fault)
-            else:
-                yield result
+def staged(
+    items: Iterable[A], first: Callable[[A], B | Problem], middle: Callable[[Iterator[B | Problem]], Iterator[C | Problem]],
+    last: Callable[[C], T | Problem], *, ahead: int = 2, workers: int | None = None,
+) -> Generator[T | Problem, None, None]:  # fmt: skip
+    """Three stages that overlap: ``first`` and ``last`` in threads of their own, ``middle`` in the caller's.
 
-    cases_out = deque(cases)
-    batch: list[Prepared] = []
+    When the caller stops early or is interrupted, what ``last`` has begun is finished before this returns, and nothing more is
+    begun.
+
+    Args:
+        items: What goes in.
+        first: Of one item; what it cannot do it returns as a problem, which the later stages do not see.
+        middle: Of all of them, in order; passes problems on.
+        last: Of one result of ``middle``.
+        ahead: This many items more than there are threads are begun before their results are taken.
+        workers: Threads of ``first``, and of ``last``; by default one per core.
+
+    Yields:
+        A result or a problem for each item, in order.
+    """
+    workers = workers or os.cpu_count() or 1
+    begin, end = ThreadPoolExecutor(workers), ThreadPoolExecutor(workers)
     try:
-        for _ in range(len(cases)):
-            fresh = islice(waiting, ahead - len(reading_now))
-            reading_now.extend((case, readers.submit(prepare, predictor, case)) for case in fresh)
-            case, future = reading_now.popleft()
-            try:
-                prepared = future.result()
-            except (BiosegError, MemoryError) as fault:
-                if batch:
-                    run(batch)
-                    batch = []
-                pending.append(_problem(case, fault))
-            else:
-                if batch and (len(batch) == batch_size or batch[0].image.shape != prepared.image.shape):
-                    run(batch)
-                    batch = []
-                batch.append(prepared)
-                if len(batch) == batch_size:
-                    run(batch)
-                    batch = []
-            yield from results(ahead)
-        if batch:
-            run(batch)
-        yield from results(0)
+        yield from _in_order(end, last, middle(_in_order(begin, first, items, ahead + workers)), ahead + workers)
     finally:
-        readers.shutdown(wait=False, cancel_futures=True)
-        finishers.shutdown(wait=True, cancel_futures=True)
+        begin.shutdown(wait=False, cancel_futures=True)
+        end.shutdown(wait=True, cancel_futures=True)
 
 
 def prepare(predictor: Predictor, case: Case) -> Prepared:
@@ -165,9 +148,69 @@ def prepare(predictor: Predictor, case: Case) -> Prepared:
     return Prepared(case, raw_image, image, placement, time.perf_counter() - started)
 
 
-def _problem(case: Case, fault: BiosegError | MemoryError) -> Problem:
-    if isinstance(fault, MemoryError):
-        return Problem(
-            case.path, f"{case.path}: too large for the memory at hand; shrink it or cut it into tiles first"
-        )
-    return Problem(case.path, str(fault))
+def attempt(path: Path, function: Callable[[], T]) -> T | Problem:
+    """What ``function`` returns, or why it cannot: a fault of the image, or a lack of memory."""
+    try:
+        return function()
+    except BiosegError as fault:
+        return Problem(path, str(fault))
+    except (MemoryError, RuntimeError) as fault:
+        if isinstance(fault, RuntimeError) and "memory" not in str(fault):  # as PyTorch says it, on a GPU and without
+            raise
+    return Problem(path, f"{path}: too large for the memory at hand; shrink it or cut it into tiles first")
+
+
+def _forward_in_batches(
+    predictor: Predictor, prepared: Iterator[Prepared | Problem], size: int
+) -> Iterator[_Forwarded | Problem]:
+    """Run the networks on up to ``size`` images of one shape at a time."""
+    batch: list[Prepared] = []
+    for one in prepared:
+        if batch and (isinstance(one, Problem) or one.image.shape != batch[0].image.shape):
+            yield from _forward(predictor, batch)
+            batch = []
+        if isinstance(one, Problem):
+            yield one
+            continue
+        batch.append(one)
+        if len(batch) == size:
+            yield from _forward(predictor, batch)
+            batch = []
+    if batch:
+        yield from _forward(predictor, batch)
+
+
+def _forward(predictor: Predictor, batch: Sequence[Prepared]) -> Iterator[_Forwarded | Problem]:
+    """One forward pass; where it fails, one for each image, so that the fault stays with the image that has it."""
+    started = time.perf_counter()
+    found = attempt(batch[0].case.path, lambda: predictor.forward(np.stack([one.image for one in batch])))
+    if not isinstance(found, Problem):
+        share = (time.perf_counter() - started) / len(batch)
+        for one, (outputs, evidence) in zip(batch, found, strict=True):
+            yield _Forwarded(one, outputs, evidence, share)
+    elif len(batch) == 1:
+        yield found
+    else:
+        for one in batch:
+            yield from _forward(predictor, [one])
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[A], B | Problem], items: Iterable[A | Problem], ahead: int
+) -> Iterator[B | Problem]:
+    """What ``function`` makes of each item, in order, by the threads of ``pool``; problems pass through.
+
+    At most ``ahead`` results wait to be taken; what is finished is yielded before more is begun.
+    """
+    waiting: deque[Future[B | Problem] | Problem] = deque()
+
+    def take() -> B | Problem:
+        first = waiting.popleft()
+        return first if isinstance(first, Problem) else first.result()
+
+    for item in items:
+        waiting.append(item if isinstance(item, Problem) else pool.submit(function, item))
+        while waiting and (len(waiting) >= ahead or isinstance(waiting[0], Problem) or waiting[0].done()):
+            yield take()
+    while waiting:
+        yield take()

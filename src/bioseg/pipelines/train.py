@@ -18,11 +18,11 @@ from bioseg.inference import device as devices
 from bioseg.migration import FORMAT
 from bioseg.pipelines.assemble import TrainResult, assemble
 from bioseg.pipelines.fit_fold import FoldJob, fit_fold
-from bioseg.pipelines.open import blank
-from bioseg.pipelines.output_folder import refuse_foreign
+from bioseg.pipelines.open import blank, open_recipe
+from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_run
 from bioseg.pipelines.provenance import provenance
 from bioseg.recipe import SegmentationRecipe
-from bioseg.record import encode, fingerprint
+from bioseg.record import RECORD, encode, fingerprint, read_record
 from bioseg.settings import override
 from bioseg.specs import Call
 from bioseg.training.run import claim
@@ -66,6 +66,9 @@ class TrainJob:
 def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
     """Carry out ``job``.
 
+    A run that is resumed keeps the split and the settings of its record. An image that is gone or damaged since is left out
+    and named in the result; everything else is written.
+
     Args:
         job: What to train on what.
         callbacks: Hears how far it is.
@@ -78,33 +81,85 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
     code = user_code.collect(asked)
     if code and not job.allow_code:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
-    refuse_foreign(job.out, job.data)
+    refuse_inputs(job.out, job.data)
+    refuse_unless_run(job.out, resume=job.resume)
     data = read_dataset(job.data, job.recipe.layout)
-    whole, split_from = whole_split(job, asked, data)
-    recipe, reasons = configured(job.recipe, whole.train, job.settings)
-    check_network(recipe)
-    for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
-        callbacks.log(line)
-    for line in dict.fromkeys((*data.warnings, *splits.straddling(whole))):
+    for line in data.warnings:
         callbacks.log(f"warning: {line}")
-
     with files.lock(job.out):
-        pool = (*whole.train, *whole.validation)
-        samples = load(pool, recipe.preparation, progress=callbacks.counter("reading"))
-        parts = fold_splits(job, recipe, whole, samples)
-        record = _record(job, recipe, data, parts, whole, reasons, split_from)
-        record["images"] = content_hashes(pool, callbacks.counter("hashing"))
-        record |= {"code": code} if code else {}
+        earlier = recorded(job, data)
+        recipe, samples, record = (
+            _resumed(job, data, earlier, callbacks) if earlier else _begun(job, data, code, callbacks)
+        )
         if job.folds:
             claim(job.out, record, resume=job.resume)
             user_code.keep(code, job.out)
-        jobs = [_fold_job(job, record, index, split, recipe) for index, split in enumerate(parts)]
+        jobs = [fold_job(job, recipe, record, data.cases, index) for index in range(job.folds or 1)]
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
         return assemble(
             job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
         )
+
+
+def _begun(
+    job: TrainJob, data: FolderScan, code: dict[str, Any], callbacks: Callbacks
+) -> tuple[SegmentationRecipe, Samples, dict[str, Any]]:
+    """Recipe, cases and record of a new run."""
+    whole, split_from = whole_split(job, reduce(override, job.settings, job.recipe), data)
+    recipe, reasons = configured(job.recipe, whole.train, job.settings)
+    check_network(recipe)
+    for line in splits.straddling(whole):
+        callbacks.log(f"warning: {line}")
+    for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
+        callbacks.log(line)
+    pool = (*whole.train, *whole.validation)
+    samples = load(pool, recipe.preparation, progress=callbacks.counter("reading"))
+    record = _record(job, recipe, data, fold_splits(job, recipe, whole, samples), whole)
+    record |= {"reasons": reasons, "split_from": split_from} | ({"code": code} if code else {})
+    return recipe, samples, record | {"images": content_hashes(pool, callbacks.counter("hashing"))}
+
+
+def _resumed(
+    job: TrainJob, data: FolderScan, record: dict[str, Any], callbacks: Callbacks
+) -> tuple[SegmentationRecipe, Samples, dict[str, Any]]:
+    """Recipe, cases and record of the run that lies in the folder."""
+    recipe = job.recipe
+    if recipe.configure and record["name"] == recipe.name:
+        _, stored = open_recipe(job.out, allow_code=job.allow_code)
+        assert isinstance(stored, SegmentationRecipe)
+        recipe = stored
+    recipe = reduce(override, job.settings, recipe)
+    claim(job.out, record | {"fingerprint": fingerprint(recipe), "folds": job.folds}, resume=True)
+    known = {case.id: case for case in data.cases}
+    trained_on = record["parts"]["train"]
+    missing = [name for name in trained_on if name not in known]
+    if 2 * len(missing) > len(trained_on):
+        raise BiosegError(
+            f"{job.data}: {len(missing)} of {len(trained_on)} images that {job.out} is trained on are not there; give the "
+            "data it was started with"
+        )
+    if job.split:
+        part_of = {name: part for part, names in splits.ids(job.split(data.cases)).items() for name in names}
+        for part, names in record["parts"].items():
+            if other := next((name for name in names if part_of.get(name, part) != part), ""):
+                raise BiosegError(
+                    f"--split: has {other} in {part_of[other]}, {job.out} in {part}; choose another --out"
+                )
+    callbacks.log(f"resuming {job.out} with the split of its record")
+    pool = [known[name] for part in ("train", "validation") for name in record["parts"][part] if name in known]
+    return recipe, load(pool, recipe.preparation, progress=callbacks.counter("reading")), record
+
+
+def recorded(job: TrainJob, data: FolderScan) -> dict[str, Any] | None:
+    """The record of the run to resume; None for a new one, and for records that do not say what is in each fold."""
+    if not job.resume or not (job.out / RECORD).exists():
+        return None
+    record = read_record(job.out)
+    parts = record.get("parts", {})
+    whole = set(parts) >= {"train", "validation", "test"} and (not record.get("folds") or "fold_parts" in record)
+    return record if whole else None
 
 
 def configured(
@@ -182,31 +237,42 @@ def _check_foreground(samples: Samples, data: Path) -> None:
         raise BiosegError(f"{data}: no mask has any foreground; are these the right files, and is foreground not 0?")
 
 
-def _fold_job(job: TrainJob, record: dict[str, Any], index: int, split: Split, recipe: SegmentationRecipe) -> FoldJob:
-    """The job of one fold; what its postprocessing takes from masks, it takes from those of its own training cases."""
-    if not job.folds:
-        folder, name = job.out, "training"
+def fold_job(
+    job: TrainJob, recipe: SegmentationRecipe, record: dict[str, Any], cases: Sequence[Case], index: int
+) -> FoldJob:
+    """The job of one fold, from the run's record.
+
+    A recipe that configures itself does so from the fold's own training cases; the preparation alone is common to all folds,
+    since their ensemble shares it.
+    """
+    ids = record["fold_parts"][index] if job.folds else record["parts"]
+    known = {case.id: case for case in cases}
+    train, validation = (tuple(known[name] for name in ids[part] if name in known) for part in ("train", "validation"))
+    folder = job.out / f"fold-{index}" if job.folds else job.out
+    if job.folds and job.resume and (folder / RECORD).exists():
+        own = read_record(folder)
+        stored = read_recipe(folder)
+        assert isinstance(stored, SegmentationRecipe)
+        recipe = stored
     else:
-        folder, name = job.out / f"fold-{index}", f"fold {index + 1}/{job.folds}"
-        if job.recipe.configure:
-            own, _ = configured(job.recipe, split.train, job.settings)
-            recipe = replace(recipe, postprocess=own.postprocess)
-    ids = {case.id for case in (*split.train, *split.validation)}
-    record = record | {
-        "recipe": encode(recipe),
-        "fingerprint": fingerprint(recipe),
-        "folds": 0,
-        "split": splits.checksum(split),
-        "parts": splits.ids(split),
-        "images": {key: digest for key, digest in record["images"].items() if key in ids},
-    }
-    return FoldJob(folder, recipe, split.train, split.validation, record, name, job.resume, job.device)
+        if job.folds and job.recipe.configure:
+            recipe = replace(configured(job.recipe, train, job.settings)[0], preparation=recipe.preparation)
+        names = {*ids["train"], *ids["validation"]}
+        own = {key: value for key, value in record.items() if key != "fold_parts"} | {
+            "recipe": encode(recipe),
+            "fingerprint": fingerprint(recipe),
+            "folds": 0,
+            "split": record["split"].split(",")[index],
+            "parts": ids,
+            "images": {name: digest for name, digest in record.get("images", {}).items() if name in names},
+        }
+    name = f"fold {index + 1}/{job.folds}" if job.folds else "training"
+    return FoldJob(folder, recipe, train, validation, own, name, job.resume, job.device)
 
 
 def _record(
-    job: TrainJob, recipe: SegmentationRecipe, data: FolderScan, parts: Sequence[Split], whole: Split,
-    reasons: list[str], split_from: str,
-) -> dict[str, Any]:  # fmt: skip
+    job: TrainJob, recipe: SegmentationRecipe, data: FolderScan, parts: Sequence[Split], whole: Split
+) -> dict[str, Any]:
     """All that made the run, for people and for opening it again."""
     pool = (*whole.train, *whole.validation)
     return {
@@ -214,11 +280,10 @@ def _record(
         "recipe": encode(recipe),
         "name": recipe.name,
         "fingerprint": fingerprint(recipe),
-        "reasons": reasons,
         "folds": job.folds,
         "split": ",".join(splits.checksum(split) for split in parts),
-        "split_from": split_from,
-        "parts": splits.ids(parts[0] if len(parts) == 1 else Split(pool, (), whole.test)),
+        "parts": splits.ids(whole if job.folds else parts[0]),
+        **({"fold_parts": [splits.ids(split) for split in parts]} if job.folds else {}),
         "patients": len({case.group for case in pool}),
         "patients_from": data.patients_from,
         "patients_unknown": sum(not case.patient for case in pool),

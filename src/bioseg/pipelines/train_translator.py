@@ -13,7 +13,7 @@ from bioseg.inference import device as devices
 from bioseg.inference.translator import Translator
 from bioseg.migration import FORMAT
 from bioseg.pipelines.open import open_translator
-from bioseg.pipelines.output_folder import refuse_foreign
+from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_run
 from bioseg.pipelines.provenance import provenance
 from bioseg.recipe import TranslationRecipe
 from bioseg.record import encode, fingerprint
@@ -64,12 +64,13 @@ def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[
         BiosegError: A domain has too few images, or the run folder is taken.
     """
     device = devices.choose(job.device)
+    refuse_inputs(job.out, job.source, job.target)
+    refuse_unless_run(job.out, resume=job.resume)
     recipe = reduce(override, job.settings, job.recipe)
     if code := user_code.collect(recipe):
         raise BiosegError(
             f"{recipe.name}: names code that is not bioseg's ({', '.join(code)}); a translation recipe may not"
         )
-    refuse_foreign(job.out, job.source, job.target)
     for setting in job.settings:
         callbacks.log(f"as asked: {setting}")
     parts = [

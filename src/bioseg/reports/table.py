@@ -1,7 +1,5 @@
 """A table with notes as Markdown, CSV and a page: the same words in all three."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +48,7 @@ def markdown(table: Table) -> str:
 
 
 def _csv(table: Table) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([table.head, *([cell.replace("\n", "; ") for cell in row] for row in table.rows)])
-    return text.getvalue()
+    return files.csv_text(table.head, ([cell.replace("\n", "; ") for cell in row] for row in table.rows))
 
 
 def _page(table: Table) -> str:

@@ -1,7 +1,7 @@
-"""The domain adaptation study: networks trained on one hospital, and what helps them on others, one change at a time.
+"""The domain adaptation study: networks trained on one hospital, and what improves them on others, one change at a time.
 
-Every variant is the baseline with one change: of training, or of images or networks afterwards. All are trained on the same
-folds with the same seed. No ground truth of another hospital is used, to train or to choose.
+Every variant is the baseline with one change: to training, or to images or networks at prediction. All are trained on the same
+folds with the same seed. No ground truth of another hospital is used for training or for any choice.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from bioseg.recipes import cxr_lungs
 from bioseg.record import read_record
 from bioseg.reports import table
 from bioseg.specs import call
-from bioseg.studies.sessions import Clock, Model, TimeUp, ensure_trained, is_finished, minutes_trained
+from bioseg.studies.sessions import Clock, Model, ensure_trained, is_finished, minutes_trained, run_session
 from bioseg.training.defaults import PRETRAINED
 from bioseg.types import SILENT, BiosegError, Callbacks, Case
 
@@ -66,21 +66,21 @@ TRAININGS: dict[str, SegmentationRecipe] = {
         augmentation=replace(strong_intensity(GEOMETRY), convolution_chance=0.5, fourier_chance=0.5),
     ),
 }
-"""What is trained, by the name of its folder."""
+"""Recipes by the name of the run's folder."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One line of the table.
+    """One row of the table.
 
     Attributes:
-        name: As the table says it.
+        name: As in the table.
         training: A key of :data:`TRAININGS`.
-        histogram: Images get the mean histogram of the training images.
-        statistics: Batch-norm statistics are those of the set that is evaluated.
+        histogram: Images are matched to the mean histogram of the training images.
+        statistics: Batch-norm statistics are re-estimated on the set that is evaluated.
         tta: Test-time augmentation.
-        ensemble: The mean of the folds' networks is evaluated; else each alone, and their scores are averaged.
-        translator: Run of a CycleGAN, its folder's name; what is evaluated is its translation of :data:`TRANSLATED`.
+        ensemble: The mean of the folds' networks is evaluated; otherwise each alone, and their scores are averaged.
+        translator: Folder name of a CycleGAN's run; only its translation of :data:`TRANSLATED` is evaluated.
     """
 
     name: str
@@ -97,8 +97,8 @@ class Variant:
         return (FOLDS if self.ensemble else 1) * (2 if self.tta == "flip" else 1)
 
 
-# The best combination is chosen by the validation column alone: the training option that is highest there, and every remedy
-# at prediction that raises it; the ensemble, which cannot be evaluated there, comes with them.
+# The best combination is chosen by the validation column alone: the training option that is highest there, and every change
+# at prediction that raises it; the ensemble, which cannot be evaluated there, is added.
 VARIANTS = (
     Variant("none"),
     Variant("percentile normalisation", "percentiles"),
@@ -120,20 +120,20 @@ def evaluate(
     variant: Variant, predictor: Predictor, cases: Sequence[Case], *, like: Sequence[Case] = (),
     translator: Translator | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Dice of every case on the prepared grid, at .5 without other postprocessing.
+    """Dice of every case on the prepared grid, at threshold .5 without other postprocessing.
 
     Args:
-        variant: What is done to images and networks.
+        variant: Changes to images and networks.
         predictor: The networks of the variant's training.
-        cases: Of one data set, with ground truth.
-        like: Where ``variant.histogram``: the training cases.
-        translator: Where ``variant.translator``.
+        cases: Cases of one data set, with ground truth.
+        like: The training cases, for ``variant.histogram``.
+        translator: For ``variant.translator``.
 
     Returns:
-        A row per case with the score ``dice``.
+        A row per case with the score ``dice``; cases that cannot be read are left out.
 
     Raises:
-        BiosegError: A file cannot be read.
+        BiosegError: No case can be read.
     """
     how = predictor.recipe.preparation
     samples = _load(cases, how)
@@ -158,12 +158,12 @@ def evaluate(
 
 
 def evaluate_held_out(variant: Variant, model: Path, cases: Sequence[Case], device: str = "auto") -> list[Row]:
-    """The same of the training cases, each by the fold that was not trained on it; the ensemble is left out.
+    """The same for the training cases, each predicted by the fold that was not trained on it; without ensemble.
 
     Args:
-        variant: Without a translator.
+        variant: One without a translator.
         model: Run folder with folds.
-        cases: All that the run was trained on.
+        cases: All cases that the run was trained on.
         device: Where to compute.
     """
     known, rows = {case.id: case for case in cases}, []
@@ -176,13 +176,14 @@ def evaluate_held_out(variant: Variant, model: Path, cases: Sequence[Case], devi
 
 @dataclass(frozen=True)
 class Study:
-    """What ``bioseg study adaptation`` was asked for.
+    """Arguments of ``bioseg study adaptation``.
 
     Attributes:
         montgomery: Folder to train on; its test part is evaluated too.
         others: Folders of hospitals that are only evaluated, by their names.
-        out: Folder to write, or to continue. Where ``bioseg study cross-hospital`` wrote there too, its translators are used.
-        minutes: End the session after so many; None: go on to the end.
+        out: Folder to write, or to continue. If ``bioseg study cross-hospital`` wrote to it too, its translation models are
+            evaluated.
+        minutes: Length of the session; None: until the study is done.
         device: ``auto``, ``cpu``, ``cuda`` …
     """
 
@@ -194,7 +195,7 @@ class Study:
 
 
 def run_study(study: Study, callbacks: Callbacks = SILENT) -> tuple[list[Path], bool]:
-    """Train and evaluate what is not done yet, and write ``adaptation.md``, ``.csv``, ``.html`` and ``.json``.
+    """Train and evaluate what is not finished yet, and write ``adaptation.md``, ``.csv``, ``.html`` and ``.json``.
 
     Args:
         study: What to do.
@@ -212,23 +213,26 @@ def run_study(study: Study, callbacks: Callbacks = SILENT) -> tuple[list[Path], 
     sets |= {
         name: [case for case in folders.list_cases(place) if case.has_truth] for name, place in study.others.items()
     }
-    clock, done = Clock(study.minutes), True
-    try:
+    clock = Clock(study.minutes)
+
+    def work() -> None:
         for name, recipe in TRAININGS.items():
             model = Model(f"adaptation-{name}", recipe, study.montgomery, folds=FOLDS)
-            ensure_trained(
-                model, study.out / "models" / model.name, device=study.device, clock=clock, callbacks=callbacks
-            )
+            folder = study.out / "models" / model.name
+            ensure_trained(model, folder, device=study.device, clock=clock, callbacks=callbacks)
         for index, variant in enumerate(VARIANTS):
             callbacks.progress("evaluating", index, len(VARIANTS), variant.name)
             for name in _evaluated_on(variant, study, sets):
                 if not _scores(study, variant, name).exists():
                     clock.check()
-                    write_csv(_evaluate(variant, name, study, sets), _scores(study, variant, name))
+                    rows = _evaluate(variant, name, study, sets)
+                    if left_out := len(sets[name]) - len(rows):
+                        callbacks.log(f"{variant.name}, {name}: {left_out} images cannot be read and are left out")
+                    write_csv(rows, _scores(study, variant, name))
         callbacks.progress("evaluating", len(VARIANTS), len(VARIANTS), "")
-    except TimeUp:
-        done = False
-    return _write(study, list(sets)), done
+
+    inputs = (study.montgomery, *study.others.values())
+    return run_session(study.out, inputs, work, lambda: _write(study, list(sets)), callbacks)
 
 
 def _evaluated_on(variant: Variant, study: Study, sets: dict[str, list[Case]]) -> list[str]:
@@ -255,10 +259,10 @@ def _scores(study: Study, variant: Variant, name: str) -> Path:
 
 
 def results(study: Study, sets: Sequence[str]) -> list[dict[str, Any]]:
-    """What is known so far, a row per variant.
+    """The results so far, a row per variant.
 
     Returns:
-        ``variant``, ``passes``, ``minutes`` (training of all its networks), and under the name of each set that is evaluated ``n``,
+        ``variant``, ``passes``, ``minutes`` (training of all its networks), and under the name of each evaluated set ``n``,
         ``mean``, ``sd``, ``p5``, ``ci95``, and from the second variant on ``difference`` and ``difference_ci95`` to the first.
     """
     rows: list[dict[str, Any]] = []
@@ -290,16 +294,17 @@ def _write(study: Study, sets: list[str]) -> list[Path]:
     counts = next((row for row in rows if all(name in row for name in sets)), {})
     head = [f"{name}, n = {counts[name]['n']}" if name in counts else name for name in sets]
     notes = [
-        "A cell: mean Dice ± standard deviation, 5th percentile; then the difference to the baseline, image by image, "
-        "with its 95 % interval over patients. On the prepared grid, at .5, no clean-up.",
-        f"The mean over the own scores of {FOLDS} networks, each trained on its own part of the folds; of an ensemble its one.",
-        "Validation: Montgomery images that a network was not trained on. Choices may rest on it alone.",
-        f"Translators know {TRANSLATED} only.",
-        f"Minutes of training: all {FOLDS} networks, and the translator. Passes: forward passes per image.",
+        "A cell: mean Dice ± standard deviation, 5th percentile; then the paired difference to the baseline with its 95 % "
+        "interval over patients. On the prepared grid, at threshold .5, without other postprocessing.",
+        f"An image's score is the mean over {FOLDS} networks, each trained on other folds; of an ensemble, that of its output.",
+        "Validation: Montgomery images, each predicted by the network that was not trained on it. Only this column may be "
+        "used to choose.",
+        f"Translation models were trained for {TRANSLATED} only.",
+        f"Minutes: training of all {FOLDS} networks, and of the translation model. Passes: forward passes per image.",
     ]
     made = table.Table(
-        "Domain adaptation study: lungs in chest X-rays of hospitals that were not seen",
-        "One baseline trained on 110 Montgomery X-rays, and one change per variant. No ground truth of another hospital was used.",
+        "Domain adaptation study: lungs in chest X-rays of hospitals not used in training",
+        "A baseline trained on 110 Montgomery X-rays, and one change per variant. No ground truth of other hospitals was used.",
         ["variant", "minutes", "passes", *head], lines, notes,
     )  # fmt: skip
     return table.write(made, study.out / "adaptation")
@@ -317,8 +322,8 @@ def _cell(one: dict[str, Any] | None) -> str:
 
 def _load(cases: Sequence[Case], how: Preparation) -> Samples:
     samples = load(cases, how)
-    if samples.problems:
-        raise BiosegError(samples.problems[0].reason)
+    if not samples.cases:
+        raise BiosegError(f"none of {len(cases)} images can be read; the first: {samples.problems[0].reason}")
     return samples
 
 

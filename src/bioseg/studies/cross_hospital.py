@@ -1,4 +1,5 @@
-"""The cross-hospital benchmark: nine trials of lungs in chest X-rays, from one command, in as many sessions as it takes."""
+"""The cross-hospital benchmark: nine trials of lung segmentation in chest X-rays, from one command, in as many sessions as
+needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,10 +11,10 @@ from bioseg import files, recipes
 from bioseg.evaluation.summary import Row, read_csv, summarise
 from bioseg.pipelines.evaluate import EvaluateJob, evaluate
 from bioseg.recipe import Recipe, SegmentationRecipe
-from bioseg.record import encode, read_record
+from bioseg.record import differences, read_record
 from bioseg.reports import table
 from bioseg.settings import override
-from bioseg.studies.sessions import Clock, Model, TimeUp, ensure_trained, is_trained, minutes_trained
+from bioseg.studies.sessions import Clock, Model, ensure_trained, is_trained, log_problems, minutes_trained, run_session
 from bioseg.types import SILENT, BiosegError, Callbacks
 
 SCORE, FOLDS = "cxr_dice", 5
@@ -26,7 +27,7 @@ RECIPES = {
     "cyclegan-unet": "cxr-cyclegan-unet",
     "cyclegan-resnet": "cxr-cyclegan-resnet",
 }
-"""What is trained, by the name of its folder; segmenters with :data:`FOLDS` folds on Montgomery."""
+"""Recipes by the name of the run's folder; segmentation models are trained with :data:`FOLDS` folds on Montgomery."""
 _SMALL = ("preparation.size_px=[128,128]",)
 _LITE = (
     *_SMALL, "network.encoder=lite0", "network.imagenet=true", "training.bfloat16=true", "training.batch_size=4",
@@ -42,19 +43,19 @@ BUDGETS: dict[str, dict[str, tuple[str, ...]]] = {
         "cyclegan-resnet": (*_SMALL, "generator.width=8", "discriminator.width=16", "training.epochs=12"),
     },
 }
-"""Settings that differ from the published ones, by the model; about an hour and a half on two cores for ``laptop``."""
+"""Settings of each model that differ from the published ones; ``laptop`` takes about an hour and a half on two cores."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of the study's table.
+    """One row of the table.
 
     Attributes:
-        name: The study's number.
+        name: Its number in the published study.
         what: In words.
-        published: Mean and SD of Dice by set, as published; an SD of None was not.
+        published: Published mean and SD of Dice by set; an SD of None was not published.
         model: A key of :data:`RECIPES`; empty: published only.
-        translator: A key of :data:`RECIPES`: the images of :data:`SOURCE`, which alone is evaluated, are translated first.
+        translator: A key of :data:`RECIPES`: only :data:`SOURCE` is evaluated, after translation by this model.
     """
 
     name: str
@@ -80,14 +81,14 @@ TRIALS = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What ``bioseg study cross-hospital`` was asked for.
+    """Arguments of ``bioseg study cross-hospital``.
 
     Attributes:
-        sets: Folder of each set by its name of :data:`SETS`; Montgomery, which is trained on, is needed.
-        out: Folder to write, or to go on with.
-        settings: For each model, ``path=value`` each; a value of :data:`BUDGETS` or one like it.
-        minutes: End the session after so many; None: go on to the end.
-        only: Names of trials; empty: all.
+        sets: Folders by their names in :data:`SETS`; Montgomery, the training set, is required.
+        out: Folder to write, or to continue.
+        settings: ``path=value`` settings of each model, as in :data:`BUDGETS`.
+        minutes: Length of the session; None: until the benchmark is done.
+        only: Numbers of trials; empty: all.
         device: ``auto``, ``cpu``, ``cuda`` …
     """
 
@@ -99,11 +100,9 @@ class Benchmark:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be carried out."""
+        """Refuse arguments that contradict each other."""
         if HOME not in self.sets:
-            raise BiosegError(
-                "cross-hospital: Montgomery is what all of them are trained on; give its folder with --montgomery"
-            )
+            raise BiosegError("cross-hospital: all models are trained on Montgomery; give its folder with --montgomery")
         for name, folder in self.sets.items():
             if not folder.is_dir():
                 raise BiosegError(f"{folder}: no such folder; give the unpacked {name} set with --{name.lower()}")
@@ -117,7 +116,7 @@ class Benchmark:
 
 
 def run_benchmark(benchmark: Benchmark, callbacks: Callbacks = SILENT) -> tuple[list[Path], bool]:
-    """Train and evaluate what is not done yet, and write ``cross-hospital.md``, ``.csv``, ``.html`` and ``.json``.
+    """Train and evaluate what is not finished yet, and write ``cross-hospital.md``, ``.csv``, ``.html`` and ``.json``.
 
     Args:
         benchmark: What to do.
@@ -129,26 +128,26 @@ def run_benchmark(benchmark: Benchmark, callbacks: Callbacks = SILENT) -> tuple[
     Raises:
         BiosegError: ``benchmark.out`` holds runs of other settings, or data cannot be used.
     """
-    clock, done = Clock(benchmark.minutes), True
-    try:
+    clock = Clock(benchmark.minutes)
+
+    def work() -> None:
         for trial in TRIALS:
-            if not trial.model or not benchmark.wants(trial) or (trial.translator and SOURCE not in benchmark.sets):
-                continue
-            for name in filter(None, (trial.model, trial.translator)):
-                ensure_trained(
-                    _model(benchmark, name),
-                    benchmark.out / "models" / name,
-                    device=benchmark.device,
-                    clock=clock,
-                    callbacks=callbacks,
-                )
-            for name in _evaluated_on(benchmark, trial):
-                _evaluate(benchmark, trial, name, clock, callbacks)
-            _write(benchmark)
-            callbacks.log(f"trial {trial.name}: {_line(benchmark, trial)}")
-    except TimeUp:
-        done = False
-    return _write(benchmark), done
+            if trial.model and benchmark.wants(trial) and (not trial.translator or SOURCE in benchmark.sets):
+                _carry_out(benchmark, trial, clock, callbacks)
+
+    inputs = tuple(benchmark.sets.values())
+    return run_session(benchmark.out, inputs, work, lambda: _write(benchmark), callbacks)
+
+
+def _carry_out(benchmark: Benchmark, trial: Trial, clock: Clock, callbacks: Callbacks) -> None:
+    for name in filter(None, (trial.model, trial.translator)):
+        folder = benchmark.out / "models" / name
+        model = _model(benchmark, name)
+        ensure_trained(model, folder, device=benchmark.device, clock=clock, callbacks=callbacks)
+    for name in _evaluated_on(benchmark, trial):
+        _evaluate(benchmark, trial, name, clock, callbacks)
+    _write(benchmark)
+    callbacks.log(f"trial {trial.name}: {_line(benchmark, trial)}")
 
 
 def _model(benchmark: Benchmark, name: str) -> Model:
@@ -163,7 +162,7 @@ def _recipe(benchmark: Benchmark, name: str) -> Recipe:
 
 
 def _evaluated_on(benchmark: Benchmark, trial: Trial) -> list[str]:
-    """Sets that are not yet part of the run itself: Montgomery's test part is."""
+    """Sets to evaluate besides Montgomery, whose test part the run itself evaluates."""
     return [name for name in SETS[1:] if name in benchmark.sets and (not trial.translator or name == SOURCE)]
 
 
@@ -183,17 +182,15 @@ def _evaluate(benchmark: Benchmark, trial: Trial, name: str, clock: Clock, callb
     translator = models / trial.translator if trial.translator else None
     job = EvaluateJob(models / trial.model, benchmark.sets[name], folder, translator, device=benchmark.device)
     _, problems = evaluate(job, callbacks)
-    if problems:
-        files.write(folder / "left-out.txt", "".join(f"{problem.reason}\n" for problem in problems))
-        callbacks.log(f"{name}: {len(problems)} images left out, the reasons in {folder / 'left-out.txt'}")
+    log_problems(name, problems, folder, callbacks)
 
 
 def results(benchmark: Benchmark) -> list[dict[str, Any]]:
-    """What is known so far, a row for each trial and set.
+    """The results so far, a row for each trial and set.
 
     Returns:
-        ``trial``, ``what``, ``set``, ``published`` (mean and SD, or None), and where it is evaluated ``n``, ``mean``, ``sd``,
-        ``ci95``; of the translators' source ``unseen`` too: the same of the images none of them was trained on.
+        ``trial``, ``what``, ``set``, ``published`` (mean and SD, or None), and for sets that were evaluated ``n``, ``mean``,
+        ``sd``, ``ci95``; for :data:`SOURCE` also ``unseen``, the same over images that no translation model was trained on.
     """
     rows, trained_on = [], _trained_on(benchmark)
     for trial in TRIALS:
@@ -211,7 +208,7 @@ def results(benchmark: Benchmark) -> list[dict[str, Any]]:
 
 
 def _trained_on(benchmark: Benchmark) -> set[str]:
-    """Cases of :data:`SOURCE` that a translator was trained on."""
+    """Cases of :data:`SOURCE` that a translation model was trained on."""
     folders = [benchmark.out / "models" / name for name in RECIPES if name.startswith("cyclegan")]
     records = [read_record(folder) for folder in folders if (folder / "record.json").exists()]
     return {case for record in records for case in record["parts"]["source"]["train"]}
@@ -232,16 +229,17 @@ def _write(benchmark: Benchmark) -> list[Path]:
         for trial in TRIALS
     ]
     notes = [
-        "A cell: ours, mean ± standard deviation, images, 95 % interval of the mean over patients; last, what was "
-        "published. Dice with smoothing 1 on the prepared grid, five folds averaged, parts and holes below 2 % cleaned up.",
-        "Montgomery: the 28 test images. JSRT: all, and those that no translator was trained on.",
+        "A cell: our mean ± standard deviation, number of images, 95 % interval of the mean over patients; last, the "
+        "published value. Dice with smoothing 1 on the prepared grid, five folds averaged, components and holes below 2 % "
+        "removed.",
+        "Montgomery: the 28 test images. JSRT: all images, and those that no translation model was trained on.",
         *(_note(benchmark, name) for name in RECIPES),
     ]
     return table.write(
         table.Table(
             "Lungs in chest X-rays across hospitals: nine trials",
-            "Trained on 110 Montgomery X-rays, evaluated there and at hospitals that were not seen. What differs from "
-            "the published study is said below the table.",
+            "Trained on 110 Montgomery X-rays, evaluated on Montgomery test images and on hospitals not used in training. "
+            "Differences from the published study are listed below the table.",
             ["trial", *SETS], lines, notes,
         ),
         benchmark.out / "cross-hospital",
@@ -253,10 +251,10 @@ def _cell(row: dict[str, Any], benchmark: Benchmark, trial: Trial) -> str:
     if row.get("n"):
         lines.append(_numbers(row))
         if row.get("unseen", {}).get("n"):
-            lines.append(f"not seen by translators:\n{_numbers(row['unseen'])}")
+            lines.append(f"not used by translation models:\n{_numbers(row['unseen'])}")
     elif trial.model and not (trial.translator and row["set"] != SOURCE):
         given = row["set"] in benchmark.sets
-        lines.append("set not given" if not given else "not run yet" if benchmark.wants(trial) else "not asked for")
+        lines.append("set not given" if not given else "not run yet" if benchmark.wants(trial) else "not requested")
     if row["published"]:
         mean, deviation = row["published"]
         lines.append(f"published {mean:.4f}" + ("" if deviation is None else f" ± {deviation:.3f}"))
@@ -270,7 +268,7 @@ def _numbers(row: dict[str, Any]) -> str:
 
 
 def _note(benchmark: Benchmark, name: str) -> str:
-    """How far a model is, what it cost, and what of it was scaled."""
+    """State of a model, its training time, and settings that differ from the published ones."""
     folder = benchmark.out / "models" / name
     if name.startswith("cyclegan") and SOURCE not in benchmark.sets:
         return f"{name}: needs --jsrt"
@@ -291,23 +289,3 @@ def _line(benchmark: Benchmark, trial: Trial) -> str:
     return " · ".join(
         f"{row['set']} {row['mean']:.4f}" for row in results(benchmark) if row["trial"] == trial.name and row.get("n")
     )
-
-
-def differences(published: Recipe, ours: Recipe) -> list[str]:
-    """``training.epochs 15 instead of 80`` for every value that differs."""
-    first, second = (dict(_flat(encode(recipe))) for recipe in (published, ours))
-    return [
-        f"{name} {_word(second.get(name))} instead of {_word(first.get(name))}"
-        for name in dict.fromkeys([*first, *second])
-        if first.get(name) != second.get(name)
-    ]
-
-
-def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
-    return [(name, value)]
-
-
-def _word(value: Any) -> str:
-    return "×".join(map(str, value)) if isinstance(value, list) else str(value)

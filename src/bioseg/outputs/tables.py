@@ -1,0 +1,102 @@
+"""The tables of a prediction: measurements of every image, of every object, and boxes for the RSNA challenge."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bioseg import files
+from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values
+from bioseg.postprocess.masks import Postprocess
+from bioseg.types import BiosegError, Box, Problem
+
+MEASUREMENTS, OBJECTS, SUBMISSION = "measurements.csv", "objects.csv", "submission.csv"
+BOX_COLUMNS = ("patientId", "PredictionString")
+
+
+@dataclass
+class Tables:
+    """Rows by the image they belong to; threads may add to it.
+
+    Attributes:
+        how: Decides which tables there are.
+        order: Paths of the images, as in the tables.
+        images: Path → row of ``measurements.csv``.
+        objects: Path → rows of ``objects.csv``.
+        boxes: Path → row of ``submission.csv``.
+    """
+
+    how: Postprocess
+    order: Sequence[str]
+    images: dict[str, Values] = field(default_factory=dict)
+    objects: dict[str, list[Values]] = field(default_factory=dict)
+    boxes: dict[str, Values] = field(default_factory=dict)
+
+    def add(
+        self, path: str, name: str, measured: Values, objects: Sequence[Values], boxes: Sequence[Box] | None
+    ) -> None:
+        """The rows of one image, in place of those it had."""
+        self.objects[path] = [(path, *row) for row in objects]
+        self.boxes[path] = (name, prediction_string(boxes or ()))
+        self.images[path] = (path, f"{name}.png", *measured)
+
+    def write(self, out: Path) -> list[Problem]:
+        """Write every table for the images whose mask is in ``out``; returns those that cannot be written."""
+        order = [path for path in self.order if path in self.images and (out / str(self.images[path][1])).exists()]
+        tables: list[tuple[str, Sequence[str], list[Values]]] = [
+            (MEASUREMENTS, COLUMNS, [self.images[path] for path in order])
+        ]
+        if self.how.instances:
+            tables.append((OBJECTS, OBJECT_COLUMNS, [row for path in order for row in self.objects.get(path, ())]))
+        if self.how.boxes:
+            tables.append((SUBMISSION, BOX_COLUMNS, [self.boxes[path] for path in order if path in self.boxes]))
+        problems = []
+        for name, columns, rows in tables:
+            try:
+                files.write_csv(out / name, columns, rows)
+            except BiosegError as fault:
+                problems.append(Problem(out / name, str(fault)))
+        return problems
+
+
+def read_tables(out: Path, names: Mapping[str, str], again: Collection[str], how: Postprocess) -> Tables:
+    """The tables that lie in ``out``.
+
+    Args:
+        out: Folder of an earlier prediction by the same model, or an empty one.
+        names: Path → name of every image, those that are predicted now too.
+        again: Paths of the images that are predicted now.
+        how: Of the model.
+
+    Raises:
+        BiosegError: A table is damaged, or a mask has no row in it and is not made again: its process was killed.
+    """
+    tables, path_of = Tables(how, list(names)), {name: path for path, name in names.items()}
+    for row in _rows(out / MEASUREMENTS, COLUMNS):
+        tables.images[row[0]] = row
+    for row in _rows(out / OBJECTS, OBJECT_COLUMNS):
+        tables.objects.setdefault(row[0], []).append(row)
+    for row in _rows(out / SUBMISSION, BOX_COLUMNS):
+        if path := path_of.get(row[0]):
+            tables.boxes[path] = row
+    there = {file.name for file in out.iterdir()}
+    lost = [f"{name}.png" for path, name in names.items() if path not in tables.images and path not in again]
+    if lost := [name for name in lost if name in there]:
+        raise BiosegError(
+            f"--out {out}: {len(lost)} masks have no row in {MEASUREMENTS} ({lost[0]}), since a prediction was killed; give "
+            "its command again, or choose another --out"
+        )
+    return tables
+
+
+def prediction_string(boxes: Sequence[Box]) -> str:
+    """``confidence x y width height`` of every box, highest confidence first, separated by blanks; empty without boxes."""
+    return " ".join(f"{b.confidence:.4f} {b.x:.1f} {b.y:.1f} {b.width:.1f} {b.height:.1f}" for b in boxes)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    if not path.exists():
+        return []
+    rows = files.read_csv(path)
+    if rows and tuple(rows[0]) != tuple(columns):
+        raise BiosegError(f"{path}: has other columns than this version writes; choose another --out")
+    return [tuple(row.values()) for row in rows]

@@ -1,0 +1,56 @@
+"""Which files of an output folder were made of which images, by which model; so that nothing else is overwritten."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bioseg import files
+from bioseg.outputs.names import SUFFIXES, name_outputs, printable
+from bioseg.types import BiosegError
+
+
+def claim_names(ledger: Path, model: str, fingerprint: str, images: Sequence[Path]) -> dict[str, str]:
+    """Name the outputs of ``images`` and write the names to ``ledger`` before any output is written.
+
+    An image that has a name there keeps it, and no other image gets it.
+
+    Args:
+        ledger: A JSON file in the output folder.
+        model: The model's name, for people.
+        fingerprint: Of the model; empty: unknown.
+        images: Files, each once.
+
+    Returns:
+        The names by :func:`printable` path, those of earlier images too.
+
+    Raises:
+        BiosegError: The folder was written with another model, or a file of one of these names is not from this one.
+    """
+    earlier = _read(ledger, fingerprint)
+    names = name_outputs(images, ledger.parent, earlier)
+    there = set(os.listdir(ledger.parent))
+    for path, name in zip(images, names, strict=True):
+        foreign = next((name + suffix for suffix in SUFFIXES if name + suffix in there), "")
+        if foreign and printable(path) not in earlier:
+            raise BiosegError(
+                f"{ledger.parent / foreign}: lies there already and is not this model's; choose another --out"
+            )
+    known = earlier | dict(zip(map(printable, images), names, strict=True))
+    files.write_json(ledger, {"model": model, "fingerprint": fingerprint, "images": known})
+    return known
+
+
+def _read(ledger: Path, fingerprint: str) -> dict[str, str]:
+    if not ledger.exists():
+        return {}
+    remedy = "choose another --out"
+    content: Any = files.read_json(ledger, remedy)
+    names = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) and name for name in names.values()):
+        raise BiosegError(f"{ledger}: does not list images; {remedy}")
+    if not fingerprint or content.get("fingerprint") != fingerprint:
+        raise BiosegError(f"--out {ledger.parent}: holds what another model made ({content.get('model')}); {remedy}")
+    if bad := next((name for name in names.values() if Path(name).name != name), ""):
+        raise BiosegError(f"{ledger}: {bad!r} is not the name of a file in its folder; {remedy}")
+    return names
