@@ -108,11 +108,11 @@ def contour(axis: Axes, mask: Mask, colour: str, width: float) -> None:
 
 
 def main() -> None:
-    """Draw and write; 64 colours are enough for grey images and two lines."""
+    """Draw and write; 96 colours are enough for grey images and two lines."""
     data = io.BytesIO()
     with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
         overview().savefig(data, format="png", dpi=100, facecolor="white")
-    small = Image.open(data).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    small = Image.open(data).convert("RGB").quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     png = io.BytesIO()
     small.save(png, "PNG", optimize=True)
     files.write(OUT, png.getvalue())
