@@ -146,7 +146,7 @@ def test_sources_and_test_part(tmp_path: Path) -> None:
     said = read(write_report([folder])).text
     assert "By source" in said and "north 4" in said and "south 4" in said
     assert "8 images that neither trained the network nor chose its epoch or settings" in said
-    assert said.count("Surface Dice") == 2 and said.count("Two class IoU") == 1
+    assert said.count("Surface Dice") == 2 and said.count("Two-class IoU") == 1
 
 
 def test_an_evaluation_claims_nothing_about_training(bare: Path) -> None:

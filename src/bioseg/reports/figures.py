@@ -125,8 +125,8 @@ def best_epoch(journal: Journal) -> dict[str, Any]:
 
 
 def score_name(name: str) -> str:
-    """``two_class_iou`` as people write it: Two class IoU."""
-    words = name.replace("_", " ").capitalize()
+    """``two_class_iou`` as people write it: Two-class IoU."""
+    words = name.replace("two_class", "two-class").replace("_", " ").capitalize()
     return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
 
