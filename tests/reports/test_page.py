@@ -305,6 +305,8 @@ def test_an_evaluation_on_images_that_the_model_knows_is_called_biased(bare: Pat
     assert "3 trained the model and 2 chose the model" in read(write_report([bare])).text
     rewrite(bare / "summary.json", seen={"train": 0, "validation": 0})
     assert "biased" not in read(write_report([bare])).text
+    rewrite(bare / "summary.json", seen=None)
+    assert "does not say which images trained it" in read(write_report([bare])).text
 
 
 def test_unknown_patients_are_told_loudly(bare: Path) -> None:

@@ -16,7 +16,7 @@ def headline(run: Run) -> list[str]:
     if dice.get("mean") is None:
         return ["No image was evaluated, or none has a Dice."]
     words = [f"The predicted contours match the ground truth with a mean Dice of {dice['mean']:.3f}, on {_where(run)}."]
-    words += filter(None, (bias(run), on_test_set(run)))
+    words += filter(None, (bias(run), unknown_training_images(run), on_test_set(run)))
     low, high = dice["ci95"]
     if low is None:
         words.append("All images are of one patient, so there is no telling how well it does on others.")
@@ -39,7 +39,7 @@ def headline(run: Run) -> list[str]:
 def bias(run: Run) -> str:
     """Why the main number is optimistically biased; empty where nothing says that it is."""
     if "evaluated_on" in run.record:
-        seen = {part: count for part, count in run.summary.get("seen", {}).items() if count}
+        seen = {part: count for part, count in (run.summary.get("seen") or {}).items() if count}
         if not seen:
             return ""
         how = {"train": "trained", "validation": "chose"}
@@ -51,6 +51,13 @@ def bias(run: Run) -> str:
         return "Optimistically biased: the validation images of each fold also chose the epoch whose weights it keeps."
     chosen = "the epoch whose weights are kept" + (" and the postprocessing" if run.recipe.get("choose") else "")
     return f"Optimistically biased: these validation images also chose {chosen}."
+
+
+def unknown_training_images(run: Run) -> str:
+    """That nobody knows whether an evaluation is fair; empty where it is known, or where this is no evaluation."""
+    if "evaluated_on" not in run.record or run.summary.get("seen", {}) is not None:
+        return ""
+    return "The model does not say which images trained it, so some of these may be among them."
 
 
 def on_test_set(run: Run) -> str:
