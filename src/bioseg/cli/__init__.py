@@ -299,7 +299,7 @@ def demo(
 
     with _screen() as screen:
         page, problems = work(out, data, _callbacks(screen))
-    screen.log(f"the report: {page.resolve()}")
+    screen.log(f"report {page.resolve()}")
     _finish(screen, problems)
 
 
@@ -316,7 +316,7 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
-SETS = "--montgomery M --jsrt J --shenzhen S --out runs/study"
+SETS = "--montgomery M --jsrt J --shenzhen S --out study"
 study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS}"))(studies.cross_hospital)
 study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)
 

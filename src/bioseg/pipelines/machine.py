@@ -74,9 +74,9 @@ def describe_load(per_core: float | None, speeds: tuple[float, float]) -> str:
     """
     ratio = max(speeds) / min(speeds)
     if per_core is not None and per_core >= BUSY:
-        return f"busy: {per_core:.1f} other processes per core; expect bioseg to be slower"
+        return f"busy: {per_core:.1f} processes per core; expect bioseg to be slower"
     if ratio >= UNSTEADY:
-        return f"unsteady: the same network took {ratio:.1f} times as long the second time; is something else running?"
+        return f"unsteady: one of two measurements took {ratio:.1f} times as long; is something else running?"
     return "idle" if per_core is None else f"idle ({per_core:.1f} processes per core)"
 
 
