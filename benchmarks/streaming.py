@@ -22,14 +22,14 @@ from bioseg.datasets import phantom_layouts
 from bioseg.datasets.layouts import rsna
 from bioseg.datasets.samples import Streamed, load
 from bioseg.settings import override
-from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
+from bioseg.training.fit_segmenter import fit_segmenter
 from bioseg.training.run import Run
 
 DISTINCT, STEPS = 40, 2
 
 
 def write(folder: Path, count: int) -> None:
-    """COUNT images, each with a table row of its own."""
+    """COUNT images, each with a row of the table."""
     phantom_layouts.write_rsna(folder, count=min(count, DISTINCT), seed=0)
     table = folder / rsna.TABLE
     head, *rows = table.read_text().splitlines()
@@ -43,7 +43,7 @@ def write(folder: Path, count: int) -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Read everything once, train a little, and say what it took."""
+    """Read everything once, train a little, and measure both."""
     recipe = recipes.get("pneumonia-reference")
     samples = load(recipe.layout(folder), recipe.preparation, memory_limit=0)
     assert isinstance(samples, Streamed)
@@ -66,10 +66,12 @@ def measure(folder: Path) -> dict[str, Any]:
         optimiser.step()
     alone = (time.perf_counter() - started) / sum(len(batch.images) for batch in batches)
     del batches
-    with tempfile.TemporaryDirectory() as name:
-        run = Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False) as run,
+    ):
         started = time.perf_counter()
-        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)), Callbacks())
+        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)))
         together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation image costs a third
     return {
         "images": seen,
