@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
+# One process per core and one thread per process; whole files, so that what a file prepares is prepared once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-all check bench docs clean
@@ -20,14 +22,14 @@ $(VENV)/.developer: $(VENV)/.installed
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## the whole way once, on phantoms or on DATA=folder
+demo: $(VENV)/.installed  ## every step once, on phantoms or on DATA=folder
 	@$(BIN)/bioseg demo --out demo $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/.developer  ## all but the long tests
-	@$(BIN)/python -m pytest -m 'not slow'
+test: $(VENV)/.developer  ## all but the slow tests
+	@$(PYTEST) -m 'not slow'
 
 test-all: $(VENV)/.developer  ## every test
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 check: $(VENV)/.developer  ## style, types, import directions
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
@@ -35,7 +37,7 @@ check: $(VENV)/.developer  ## style, types, import directions
 bench: $(VENV)/.developer  ## speeds as ratios, side by side in one run
 	@$(BIN)/python -m benchmarks
 
-docs: $(VENV)/.developer  ## the command line's reference page, written from the program itself
+docs: $(VENV)/.developer  ## the reference of commands, written from the program itself
 	@$(BIN)/typer bioseg.cli utils docs --name bioseg --output docs/reference/commands.md
 
 clean:

@@ -1,16 +1,14 @@
-"""How long one image takes, and where the time goes: ``python -m benchmarks.latency MODEL PICTURE``; medians of 30, in ms."""
+"""How long one image takes, and where the time goes: ``python -m benchmarks.latency MODEL IMAGE``; medians of 30, in ms."""
 
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from bioseg.images import formats
-from bioseg.inference.predictor import Predictor
-from bioseg.inference.tta import mean_probability
 from bioseg.pipelines.open import open_predictor
 
 
@@ -25,13 +23,13 @@ def median_ms(work: Callable[[], object], times: int = 30) -> float:
 
 
 def main() -> None:
-    """Print a line a part."""
-    predictor, raw_image = open_predictor(Path(sys.argv[1])), formats.read(Path(sys.argv[2]))
-    plain = Predictor(predictor.networks, predictor.recipe, predictor.device)  # without its quality
-    batch = torch.from_numpy(predictor.prepare(raw_image)[0][None]).to(predictor.device)
+    """Print one line per part."""
+    predictor, raw_image = open_predictor(sys.argv[1]), formats.read(Path(sys.argv[2]))
+    plain = replace(predictor, quality=None)
+    batch = predictor.prepare(raw_image)[0][None]
     for name, work in (
         ("preparation", lambda: predictor.prepare(raw_image)),
-        ("network, once", lambda: mean_probability(predictor.networks, batch)),
+        ("one forward pass", lambda: predictor.backends[0](batch)),
         ("all but quality", lambda: plain.predict(raw_image)),
         ("all", lambda: predictor.predict(raw_image)),
     ):

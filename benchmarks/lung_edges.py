@@ -1,8 +1,8 @@
-"""How far a model's lungs reach beyond the truth's on the side of the heart and on the side of the ribs.
+"""How far predicted lungs reach beyond the ground truth on the side of the heart and on the side of the ribs.
 
 ``python -m benchmarks.lung_edges MODEL DATA`` prints, over all rows of all images at the model's own size, the mean and
-the mean absolute distance in px; positive where the prediction reaches further out. A hospital whose annotators leave out what
-another's draw shows as a mean that is not 0, and no network can be right by both.
+the mean absolute distance in px; positive where the prediction reaches further out. Where annotators of two hospitals differ,
+the mean is not 0, and no network can agree with both.
 """
 
 import sys
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bioseg.datasets import folders
+from bioseg.datasets.samples import load
 from bioseg.pipelines.open import open_predictor
-from bioseg.postprocess.masks import finish
 from bioseg.types import Mask
 
 
@@ -30,13 +30,13 @@ def edges(mask: Mask, middle: int) -> NDArray[np.float64]:
 
 def main() -> None:
     """Print both sides' distances."""
-    predictor = open_predictor(Path(sys.argv[1]))
+    predictor = open_predictor(sys.argv[1])
     how = predictor.recipe.preparation
-    samples = dataset.load([case for case in folders.list_cases(Path(sys.argv[2])) if case.has_truth], how)
+    samples = load([case for case in folders.list_cases(Path(sys.argv[2])) if case.has_truth], how)
     heart, ribs = [], []
     for batch in samples.batches(range(len(samples.cases)), 1):
         truth = batch.masks[0, 0].numpy() > 0.5
-        mask = finish(predictor.outputs_prepared(batch.images[0].numpy()), predictor.recipe.postprocess).mask
+        mask = predictor.predict_prepared(batch.images[0].numpy()).mask
         middle = int(np.flatnonzero(truth.any(axis=0)).mean())
         beyond = (edges(mask, middle) - edges(truth, middle)) * (-1, 1, -1, 1)
         ribs.append(beyond[:, [0, 3]].ravel())

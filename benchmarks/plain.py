@@ -1,4 +1,4 @@
-"""The reference networks as a user would write them in plain PyTorch, to measure ours against. Logits out."""
+"""The reference networks as a user would write them in plain PyTorch, to compare ours with. They return logits."""
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ class NucleiUNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
-        def scan(a: int, b: int, drop: float) -> nn.Sequential:
+        def pair(a: int, b: int, drop: float) -> nn.Sequential:
             return nn.Sequential(
                 nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Dropout(drop), nn.Conv2d(b, b, 3, padding=1), nn.ReLU()
             )

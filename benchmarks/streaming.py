@@ -66,8 +66,10 @@ def measure(folder: Path) -> dict[str, Any]:
         optimiser.step()
     alone = (time.perf_counter() - started) / sum(len(batch.images) for batch in batches)
     del batches
-    with tempfile.TemporaryDirectory() as name:
-        run = Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False) as run,
+    ):
         started = time.perf_counter()
         fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(min(size, count))))
         together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation image costs a third

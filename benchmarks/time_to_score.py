@@ -1,6 +1,6 @@
-"""How long until the score that the reference system reported: the reference recipe and ours, on the same images.
+"""Time to the score that each study reports: the reference recipe and ours, on the same images.
 
-Both learn from the same prepared images and are evaluated by the same score on the same validation part after every epoch.
+Both are trained on the same prepared images and evaluated by the same score on the same validation set after every epoch.
 Ours is the pretrained U-Net with its training, on a schedule of a few epochs. The reference is stopped once it has taken
 ``LIMIT`` times as long as ours; its time is then a lower bound. Real archives are used where they are.
 """
@@ -22,12 +22,13 @@ from bioseg.datasets import phantom_layouts
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.samples import Samples, load
 from bioseg.recipe import SegmentationRecipe
-from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
+from bioseg.training.fit_segmenter import fit_segmenter
 from bioseg.training.run import Run
+from bioseg.types import Callbacks
 
 LIMIT = 7.0
 ENCODER_RATE = 9e-4
-"""Higher than in a full training, which has the time to be gentle with what ImageNet taught."""
+"""Higher than in a full training, which can afford to change the ImageNet weights slowly."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Task:
         score: Column of the journal.
         reported: What the study reports.
         epochs: Length of our schedule.
-        batch: Of ours.
+        batch: Batch size of ours.
     """
 
     reference: str
@@ -82,13 +83,13 @@ def until(recipe: SegmentationRecipe, task: Task, samples: Samples, folder: Path
     rows: list[dict[str, Any]] = []
     started = time.perf_counter()
 
-    def finished(row: dict[str, Any]) -> None:
+    def finished(name: str, row: dict[str, Any]) -> None:
         rows.append(row)
         if row[task.score] >= task.reported or time.perf_counter() - started > limit_s:
             raise ReachedError
 
     run = Run(folder, {}, seed=recipe.training.seed, device=torch.device("cpu"), resume=False)
-    with suppress(ReachedError):
+    with suppress(ReachedError), run:
         fit_segmenter(run, recipe, train, validation, Callbacks(epoch=finished))
     best = max(row[task.score] for row in rows)
     return {
@@ -107,7 +108,7 @@ def measure(task: Task, archives: Path) -> dict[str, Any]:
             _unpack(source, data)
         else:
             task.phantom(data, count=120, seed=0)
-        samples = load(reference.list_cases(data), reference.preparation, cache=folder / "cache")
+        samples = load(reference.layout(data), reference.preparation, cache=folder / "cache")
         mine = until(ours(task, reference), task, samples, folder / "ours", float("inf"))
         theirs = until(reference, task, samples, folder / "reference", LIMIT * mine["seconds"])
     return {

@@ -24,11 +24,11 @@ RECIPE = {
     "training": {
         "loss": {"$call": "bioseg.training.losses:soft_dice"},
         "optimiser": {"$call": "bioseg.training.optimisers:adam"},
-        "rate": 0.001,
-        "batch": 16,
+        "learning_rate": 0.001,
+        "batch_size": 16,
         "epochs": 30,
     },
-    "evaluated_on": "image",
+    "evaluated_on": "original",
 }
 
 
@@ -59,7 +59,7 @@ def journal(epochs: int, *, overfits: bool = False, seed: int = 0) -> list[dict[
         validation = loss + 0.02 + 0.02 * late
         rows.append(
             {
-                "epoch": epoch, "rate": 1e-3, "loss": loss, "training_dice": 0.97 - loss / 2, "training_accuracy": 0.97,
+                "epoch": epoch, "learning_rate": 1e-3, "loss": loss, "training_dice": 0.97 - loss / 2, "training_accuracy": 0.97,
                 "validation_loss": validation, "dice": 0.96 - validation / 2 - (0.1 if overfits else 0), "iou": 0.8,
                 "accuracy": 0.96, "seconds": 12.0,
             }
@@ -88,10 +88,12 @@ def write_run(
     files.write_json(folder / "summary.json", summary.summarise(table))
     ids = [case.name for case in cases]
     record = {
-        "format": 1, "recipe": RECIPE, "name": "nuclei-reference", "fingerprint": "79770b4056f5", "folds": folds,
+        "format": 2, "recipe": RECIPE, "name": "nuclei-reference", "fingerprint": "79770b4056f5", "folds": folds,
         "reasons": ["128 × 128 px, because the median image has 256 × 320 px and nuclei of 20 px"],
-        "split": "0123456789ab", "parts": {"train": ids, "validation": ids, "test": []},
-        "patients": len({row.patient for row in table}), "data": "stage1_train",
+        "split": "0123456789ab", "split_from": "the recipe's, ordered_tail",
+        "parts": {"train": ids, "validation": ids, "test": []},
+        "patients": len({row.patient for row in table}), "patients_from": "patients.csv", "patients_unknown": 0,
+        "data": "stage1_train",
         "command": "bioseg train nuclei-reference --data stage1_train --out runs/nuclei",
         "started": "2025-03-01T10:00:00+00:00", "device": "x86_64 CPU, 2 cores", "threads": 2, "seed": 0,
         "versions": {"bioseg": "0.1.0", "torch": "2.11.0", "python": "3.11.9"}, "git_commit": "f" * 40,

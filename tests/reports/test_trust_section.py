@@ -1,4 +1,4 @@
-"""What the page says of a model's own word."""
+"""What the page says of the estimated quality."""
 
 from pathlib import Path
 
@@ -28,12 +28,12 @@ def test_it_says_what_flags_and_rejecting_are_worth() -> None:
     table = rows(60)
     first, second = trust.trust(run_of(table))
     dice = np.array([row.scores["dice"] for row in table])
-    assert first.startswith("The model asks for a second look at 2 of 60 images.")
+    assert first.startswith("The model flags 2 of 60 images for review.")
     assert f"{dice[-2:].mean():.3f}" in first and f"{dice[:-2].mean():.3f}" in first
     after = np.percentile(np.delete(dice, [54, 55, 56]), 5)  # three are put aside, not the worst ones
     before, best = np.percentile(dice, 5), np.percentile(dice[:-3], 5)
     assert before < after < best
-    assert f"below {after:.3f} instead of {before:.3f}" in second and f"reach {best:.3f}" in second
+    assert f"is {after:.3f} instead of {before:.3f}" in second and f"would be {best:.3f}" in second
 
 
 def test_few_images_have_no_twentieth_and_none_no_section() -> None:

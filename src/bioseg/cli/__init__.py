@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bioseg.cli import studies
+from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks, Problem
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+data_app = typer.Typer(help="Check data before training on it.", no_args_is_help=True)
 study_app = typer.Typer(help="Run a whole study and write its table.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
@@ -51,7 +52,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 �
 
 
 def examples(*lines: str) -> str:
-    """The epilogue of a command's help, one example per line."""
+    """The epilogue of a command's help, one example per line; 78 characters or fewer each fit a terminal of 80 columns."""
     return "\n\n".join(["Examples:", *(f"`{line}`" for line in lines)])
 
 
@@ -71,8 +72,8 @@ def recipes(as_json: Json = False) -> None:
     epilog=examples(
         "bioseg train auto --data images --out runs/mine",
         "bioseg train auto --data images --out runs/mine --resume",
-        "bioseg train nuclei-reference --data stage1_train --out runs/nuclei --set training.epochs=10",
-        "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/cyclegan",
+        "bioseg train nuclei --data stage1_train --out runs/n --set training.seed=1",
+        "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/gan",
     )
 )
 def train(
@@ -82,7 +83,7 @@ def train(
     data: Data,
     out: Out,
     target: Annotated[
-        Path | None, typer.Option("--target", help="For translation: folder of images of the target domain.")
+        Path | None, typer.Option("--target", help="For a translation model: folder of images of the target domain.")
     ] = None,
     folds: Annotated[int, typer.Option(help="Cross-validate with this many folds, patients kept apart.")] = 0,
     split: Annotated[
@@ -193,14 +194,14 @@ def predict(
     _finish(screen, problems)
 
 
-@app.command(epilog=examples("bioseg translate runs/cyclegan jsrt-images --out as-montgomery --figure examples.png"))
+@app.command(epilog=examples("bioseg translate runs/gan JSRT --out as-montgomery --figure examples.png"))
 def translate(
     model: Annotated[str, typer.Argument(help="Run folder of a CycleGAN.")],
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
     backwards: Annotated[bool, typer.Option("--backwards", help="From the target domain to the source.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG to write of the first five: original, translated, reconstructed.")
+        Path | None, typer.Option(help="PNG of the first five images to write: original, translated, reconstructed.")
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -234,12 +235,13 @@ def report(
 @app.command(epilog=examples("bioseg compare runs/published runs/ours --score iou"))
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders that train or evaluate wrote; the first is the baseline.")
+        list[Path], typer.Argument(help="Folders that `train` or `evaluate` wrote; the first is the baseline.")
     ],
     score: Annotated[str, typer.Option(help="A column of scores.csv.")] = "dice",
     as_json: Json = False,
 ) -> None:
     """Compare runs: means, and paired differences with 95 % intervals."""
+    from bioseg.cli.console import interval
     from bioseg.pipelines.compare import compare_runs
 
     rows = compare_runs(runs, score=score)
@@ -247,21 +249,16 @@ def compare(
         _print_json(rows)
         return
     table = [
-        [
-            Path(row["run"]).name,
-            str(row["cases"]),
-            f"{row['mean']:.4f} ± {row['sd']:.4f}",
-            _interval(row["ci95"]),
-            *(
-                (
-                    f"{row['difference']:+.4f}",
-                    _interval(row["difference_ci95"], "+.4f"),
-                    f"{row['better']} / {row['worse']}",
-                )
-                if "difference" in row
-                else ("", "", "")
-            ),
-        ]
+        [Path(row["run"]).name, str(row["cases"]), f"{row['mean']:.4f} ± {row['sd']:.4f}", interval(row["ci95"])]
+        + (
+            [
+                f"{row['difference']:+.4f}",
+                interval(row["difference_ci95"], "+.4f"),
+                f"{row['better']} / {row['worse']}",
+            ]
+            if "difference" in row
+            else [""] * 3
+        )
         for row in rows
     ]
     head = ["run", "images", f"{score}, mean ± SD", "95 % interval", "difference", "95 % interval", "better / worse"]
@@ -306,12 +303,12 @@ def demo(
     out: Out = Path("demo"),
     data: Annotated[Path | None, typer.Option("--data", help="Your own images and masks; by default phantoms.")] = None,
 ) -> None:
-    """Run the whole way once, in a few minutes: data, training, evaluation, prediction, report."""
+    """Run every step once, in a few minutes: data, training, evaluation, prediction, report."""
     from bioseg.pipelines.demo import demo as work
 
     with _screen() as screen:
         page, problems = work(out, data, _callbacks(screen))
-    screen.log(f"the report: {page.resolve()}")
+    screen.log(f"report {page.resolve()}")
     _finish(screen, problems)
 
 
@@ -328,17 +325,16 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
-SETS = "--montgomery MontgomerySet --jsrt JSRT --shenzhen ShenzhenSet --out runs/study"
-study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS} --minutes 30"))(
-    studies.cross_hospital
-)
+SETS = "--montgomery M --jsrt J --shenzhen S --out study"
+study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS}"))(studies.cross_hospital)
 study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)
 
 
 def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
+    share_processor()
     try:
-        app()
+        app(prog_name="bioseg")
     except BiosegError as fault:
         _screen().error(str(fault))
         sys.exit(1)
@@ -380,11 +376,6 @@ def _finish(screen: "Screen", problems: list[Problem]) -> None:
     if problems:
         screen.error(f"{len(problems)} left out, the reasons above; the rest is done")
     raise typer.Exit(1 if problems else 0)
-
-
-def _interval(bounds: list[float], pattern: str = ".4f") -> str:
-    low, high = bounds
-    return "–" if low != low else f"{low:{pattern}} … {high:{pattern}}"
 
 
 def _print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while bioseg works. Results go to standard output, progress and complaints to standard error."""
+"""What a person sees while bioseg works. Results go to standard output, progress and errors to standard error."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -24,7 +25,15 @@ EPOCH = {
 }  # fmt: skip
 """Columns of the journal that are shown, and their names."""
 
-SHOWN = ("dice", "iou", "precision", "recall", "accuracy", "surface_dice", "hd95_px", "hd95_mm")
+SHOWN = {
+    "dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "accuracy": "accuracy",
+    "surface_dice": "surface Dice", "hd95_px": "HD95, px", "hd95_mm": "HD95, mm", "ap": "AP", "ap50": "AP at .50",
+    "rsna_score": "RSNA score",
+}  # fmt: skip
+"""Scores of the printed table, and their names."""
+
+NARROW = 100
+"""Terminals of fewer columns get shorter bars."""
 
 
 class Screen:
@@ -34,13 +43,7 @@ class Screen:
         """Without ``with`` there are no bars."""
         self._out, self._error = Console(highlight=False), Console(stderr=True, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.description:>10}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            *_columns(narrow=self._error.width < NARROW),
             console=self._error,
             transient=False,
             disable=not self._error.is_terminal,
@@ -57,10 +60,12 @@ class Screen:
         self._progress.stop()
 
     def progress(self, what: str, done: int, total: int, note: str) -> None:
-        """Move the bar of ``what``."""
+        """Move the bar of ``what``; a note longer than what is left of the line is cut short."""
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, note=note)
-        self._progress.update(self._tasks[what], completed=done, total=total, note=escape(note))
+            self._tasks[what] = self._progress.add_task(what, total=total, note="")
+        before_note = max(len(what), 10) + 2 * len(str(total)) + (34 if self._error.width < NARROW else 52)
+        short = shortened(note, self._error.width - before_note)
+        self._progress.update(self._tasks[what], completed=done, total=total, note=escape(short))
 
     def epoch(self, name: str, row: dict[str, Any]) -> None:
         """Print the main numbers of an epoch's row of the journal."""
@@ -86,20 +91,50 @@ class Screen:
         self._out.print(table)
 
     def scores(self, summary: dict[str, Any], what: str) -> None:
-        """Print the main scores of a summary with their intervals."""
-        rows = []
-        for name in SHOWN:
-            if (score := summary.get(name)) and score["mean"] is not None:
-                low, high = score["ci95"]
-                interval = f"{low:.4f} … {high:.4f}" if low is not None and low == low else "one patient only"
-                rows.append(
-                    [
-                        name,
-                        f"{score['mean']:.4f} ± {score['sd']:.4f}",
-                        interval,
-                        f"{score['median']:.4f}",
-                        f"{score['worst']:.4f}",
-                    ]
-                )
+        """Print the main scores of a summary with their intervals, and whether the model knew some of the cases."""
+        rows = [
+            [
+                name,
+                f"{score['mean']:.4f} ± {score['sd']:.4f}",
+                interval(score["ci95"]),
+                f"{score['median']:.4f}",
+                f"{score['worst']:.4f}",
+            ]
+            for key, name in SHOWN.items()
+            if (score := summary.get(key)) and is_number(score["mean"])
+        ]
         self.log(f"{summary['cases']} {what}")
         self.table(["score", "mean ± SD", "95 % interval", "median", "worst"], rows)
+        if seen := sum((summary.get("seen") or {}).values()):
+            self.log(
+                f"{seen} of {summary['cases']} images trained or chose this model: these scores are optimistically biased; "
+                "--unseen-only leaves them out"
+            )
+
+
+def interval(bounds: Sequence[float | None], pattern: str = ".4f") -> str:
+    """A 95 % interval over patients in words; with one patient there is none."""
+    low, high = bounds
+    return f"{low:{pattern}} … {high:{pattern}}" if is_number(low) else "one patient only"
+
+
+def is_number(value: float | None) -> bool:
+    """Whether a score is defined: in memory an undefined one is NaN, read from JSON it is None."""
+    return value is not None and value == value
+
+
+def shortened(text: str, room: int) -> str:
+    """``text``, cut to ``room`` characters."""
+    return text if len(text) <= room else f"{text[: room - 1]}…" if room > 1 else ""
+
+
+def _columns(*, narrow: bool) -> list[ProgressColumn]:
+    """A bar's parts; with the note they fill at most a line of 80 characters if ``narrow``."""
+    times: list[ProgressColumn] = [TextColumn("left"), TimeRemainingColumn()]
+    return [
+        TextColumn("{task.description:>10}"),
+        BarColumn(bar_width=14 if narrow else 24),
+        MofNCompleteColumn(),
+        *(times if narrow else [TimeElapsedColumn(), *times]),
+        TextColumn("{task.fields[note]}"),
+    ]

@@ -5,7 +5,7 @@ import platform
 import shutil
 import tempfile
 import time
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,14 @@ from bioseg import recipes
 from bioseg.models import unet
 from bioseg.recipe import TranslationRecipe
 
+BUSY = 0.5
+"""A processor is busy from this many waiting processes per core on."""
+UNSTEADY = 1.3
+"""Two measurements of one speed that differ by this factor say that something else is running."""
+
 
 def describe_recipes() -> list[dict[str, Any]]:
-    """Name, task, what for and trainable parameters of every recipe; of a translator, those of one generator."""
+    """Name, task, purpose and number of parameters of every recipe; for a translation recipe those of one generator."""
     rows = []
     for name in recipes.names():
         recipe = recipes.get(name)
@@ -30,29 +35,70 @@ def describe_recipes() -> list[dict[str, Any]]:
 
 
 def examine_machine() -> tuple[dict[str, Any], bool]:
-    """Facts about this machine, and whether bioseg can work on it."""
+    """Facts about this machine, and whether bioseg can work on it; a missing codec or package is a fact, no obstacle."""
     free = shutil.disk_usage(Path.cwd()).free
+    before, speeds = load_per_core(), (_speed(), _speed())  # our own threads count in the load afterwards
+    codecs = dicom_codecs()
     facts: dict[str, Any] = {
         "bioseg": metadata.version("bioseg"),
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        "load": describe_load(before, speeds),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
         "disk free (GB)": round(free / 1e9, 1),
         "temporary folder": "writable" if os.access(tempfile.gettempdir(), os.W_OK) else "not writable; set TMPDIR",
-        "JPEG inside DICOM": "yes" if _decodes_jpeg() else "no; install pillow",
+        "DICOM codecs": describe_codecs(codecs),
+        "TIFF codecs": "all (imagecodecs)"
+        if util.find_spec("imagecodecs")
+        else "uncompressed, deflate, LZW, JPEG, fax; for others: pip install imagecodecs",
         "pretrained encoder": _encoder(),
-        "small U-Net, 128×128 (ms an image)": round(_speed(), 1),
+        "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
+        "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
     }
-    healthy = free > 1e9 and facts["temporary folder"] == "writable" and facts["JPEG inside DICOM"] == "yes"
+    healthy = free > 1e9 and facts["temporary folder"] == "writable" and codecs["JPEG"]
     return facts, healthy
 
 
-def _decodes_jpeg() -> bool:
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import JPEGBaseline8Bit
+def load_per_core() -> float | None:
+    """Processes that ran or waited for a core in the last minute, per core; None where the system does not say."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else None
 
-    return bool(get_decoder(JPEGBaseline8Bit).is_available)
+
+def describe_load(per_core: float | None, speeds: tuple[float, float]) -> str:
+    """Whether other programs keep the processor busy, so that bioseg will be slower than it could be.
+
+    Args:
+        per_core: See :func:`load_per_core`.
+        speeds: The same speed measured twice, in any unit.
+    """
+    ratio = max(speeds) / min(speeds)
+    if per_core is not None and per_core >= BUSY:
+        return f"busy: {per_core:.1f} processes per core; expect bioseg to be slower"
+    if ratio >= UNSTEADY:
+        return f"unsteady: one of two measurements took {ratio:.1f} times as long; is something else running?"
+    return "idle" if per_core is None else f"idle ({per_core:.1f} processes per core)"
+
+
+def dicom_codecs() -> dict[str, bool]:
+    """For each compression of DICOM pixels, whether a decoder of it is installed."""
+    from pydicom import uid
+    from pydicom.pixels.decoders.base import get_decoder
+
+    kinds = {
+        "JPEG": uid.JPEGBaseline8Bit, "12-bit JPEG": uid.JPEGExtended12Bit, "lossless JPEG": uid.JPEGLosslessSV1,
+        "JPEG-LS": uid.JPEGLSLossless, "JPEG 2000": uid.JPEG2000Lossless, "RLE": uid.RLELossless,
+    }  # fmt: skip
+    return {name: bool(get_decoder(kind).is_available) for name, kind in kinds.items()}
+
+
+def describe_codecs(codecs: dict[str, bool]) -> str:
+    """Those that are there, and how to get the others."""
+    there, missing = ([name for name, known in codecs.items() if known is wanted] for wanted in (True, False))
+    text = f"uncompressed, {', '.join(there)}" if there else "uncompressed alone"
+    if missing:
+        text += f"; not {', '.join(missing)}: pip install python-gdcm"
+    return text
 
 
 def _encoder() -> str:
@@ -63,7 +109,7 @@ def _encoder() -> str:
 
 
 def _speed() -> float:
-    """Milliseconds an image of the nuclei U-Net, batch 8, best of three."""
+    """Milliseconds per image of the nuclei U-Net, batches of 8, the best of three."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, images = unet.nuclei_unet().to(device).eval(), torch.rand(8, 3, 128, 128, device=device)
     times = []

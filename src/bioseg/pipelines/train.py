@@ -251,7 +251,7 @@ def fold_job(
     folder = job.out / f"fold-{index}" if job.folds else job.out
     if job.folds and job.resume and (folder / RECORD).exists():
         own = read_record(folder)
-        stored = read_recipe(folder)
+        _, stored = open_recipe(folder, allow_code=job.allow_code)
         assert isinstance(stored, SegmentationRecipe)
         recipe = stored
     else:

@@ -1,6 +1,6 @@
 """Figures of a run.
 
-Images are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols], True inside. Every function returns a figure
+Images are [rows, cols] or [rows, cols, 3] in [0, 1], masks [rows, cols], True in the foreground. Every function returns a figure
 that belongs to no global state; :func:`save` writes it.
 """
 
@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A evaluated case to draw.
+    """An evaluated case to draw.
 
     Attributes:
         name: Its id.
@@ -59,7 +59,7 @@ class Shown:
         truth: [rows, cols].
         predicted: [rows, cols].
         dice: Its score; NaN if undefined.
-        labels: Predicted objects, [rows, cols], where they are told apart.
+        labels: Predicted objects, [rows, cols], where they are separated.
         boxes: Predicted and true boxes, where they are drawn.
     """
 
@@ -79,7 +79,7 @@ class Shown:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     files.write(path, png(figure))
 
 
@@ -91,7 +91,7 @@ def png(figure: Figure) -> bytes:
 
 
 def learning_curves(journals: Sequence[Journal]) -> Figure:
-    """Loss and Dice by epoch, training and validation; a line a fold, a dot at the epoch whose weights are kept."""
+    """Loss and Dice by epoch, training and validation; one line per fold, a dot at the epoch whose weights are kept."""
     figure, axes = subplots(1, 2, width=8, height=3.2)
     journals = [journal for journal in journals if journal]
     for axis, training, validation, title in (
@@ -125,8 +125,8 @@ def best_epoch(journal: Journal) -> dict[str, Any]:
 
 
 def score_name(name: str) -> str:
-    """``two_class_iou`` as people write it: Two class IoU."""
-    words = name.replace("_", " ").capitalize()
+    """``two_class_iou`` as people write it: Two-class IoU."""
+    words = name.replace("two_class", "two-class").replace("_", " ").capitalize()
     return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
 
@@ -140,11 +140,11 @@ def pairs(images: Sequence[ImageArray], masks: Sequence[Mask]) -> Figure:
 
 
 def rows(cases: Sequence[Shown]) -> Figure:
-    """ImageArray | truth | prediction, a case a row."""
+    """Image, ground truth and prediction, one case per row."""
     figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.7 * max(1, len(cases)))
     for line, case in zip(axes, map(reduced, cases), strict=False):
         for axis, image, title in zip(
-            line, (case.image, case.truth, case.predicted), (case.label, "truth", "prediction"), strict=True
+            line, (case.image, case.truth, case.predicted), (case.label, "ground truth", "prediction"), strict=True
         ):
             show(axis, image, title)
     return figure
@@ -156,13 +156,13 @@ def confusion_overlay(cases: Sequence[Shown]) -> Figure:
     for axis, case in zip(axes, map(reduced, cases), strict=True):
         show(axis, case.image, case.label)
         axis.imshow(confusion_colours(case.predicted, case.truth), interpolation="nearest")
-    names = (("inside, found (TP)", TP), ("too much (FP)", FP), ("missed (FN)", FN), ("outside (TN)", TN))
+    names = (("true positive", TP), ("false positive", FP), ("false negative", FN), ("true negative", TN))
     legend(figure, [Patch(facecolor=colour, edgecolor=LINE, label=name) for name, colour in names])
     return figure
 
 
 def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
-    """Both masks as one layer of colour to lay over the image.
+    """Both masks as one layer of colour over the image.
 
     Returns:
         [rows, cols, 4] RGBA: true positive cyan, false positive magenta, false negative yellow, true negative black,
@@ -173,7 +173,7 @@ def confusion_colours(predicted: Mask, truth: Mask) -> NDArray[np.float32]:
 
 
 def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
-    """The prediction filled in red over the image, the truth's contour in blue; framed in red below ``poor`` Dice."""
+    """The prediction filled in red, the contour of the ground truth in blue; framed in red below ``poor`` Dice."""
     figure, axes = _grid(len(cases))
     for axis, case in zip(axes, map(reduced, cases), strict=True):
         show(axis, case.image, case.label)
@@ -186,21 +186,21 @@ def overlays(cases: Sequence[Shown], *, poor: float = 0.8) -> Figure:
                 spine.set(visible=True, color=POOR, lw=3)
     handles: list[Any] = [
         Patch(color=PREDICTED, alpha=0.5, lw=0, label="prediction"),
-        Line2D([], [], color=TRUTH, lw=2, label="contour of the truth"),
+        Line2D([], [], color=TRUTH, lw=2, label="contour of the ground truth"),
     ]
     if any(case.dice < poor for case in cases):
-        handles.append(Patch(fill=False, edgecolor=POOR, lw=2.5, label=f"Dice under {poor:g}"))
+        handles.append(Patch(fill=False, edgecolor=POOR, lw=2.5, label=f"Dice below {poor:g}"))
     legend(figure, handles)
     return figure
 
 
 def best_median_worst(cases: Sequence[Shown]) -> Figure:
-    """Best, median and worst case by Dice, in this order: the image, with truth, with prediction."""
+    """Best, median and worst case by Dice, in this order: the image, with ground truth, with prediction."""
     figure, axes = subplots(max(1, len(cases)), 3, width=7.5, height=2.8 * max(1, len(cases)))
     for line, case, rank in zip(axes, map(reduced, cases), ("Best", "Median", "Worst"), strict=False):
         show(line[0], case.image, f"{rank}: {case.label}")
         for axis, mask, colour, title in (
-            (line[1], case.truth, TRUTH, "truth"),
+            (line[1], case.truth, TRUTH, "ground truth"),
             (line[2], case.predicted, PREDICTED, "prediction"),
         ):
             show(axis, case.image, title)
@@ -211,7 +211,7 @@ def best_median_worst(cases: Sequence[Shown]) -> Figure:
 def distribution(
     table: Sequence[Row], scores: Sequence[str] = ("dice", "iou", "precision", "recall", "surface_dice")
 ) -> Figure:
-    """Every case a dot, with the median and the middle half; a column a score, parted by source if there are 2 to 5."""
+    """One dot per case, with the median and the middle half; one column per score, by source if there are 2 to 5."""
     figure, axes = subplots(1, 1, width=8, height=3.6)
     axis = axes[0, 0]
     sources = sorted({row.source for row in table})
@@ -256,9 +256,9 @@ def confusion_matrix(shares: dict[str, float]) -> Figure:
         axis.text(
             col, row, f"{value:.2%}", ha="center", va="center", color="white" if value > 0.5 else INK, fontsize=14
         )
-    axis.set_xticks([0, 1], ["foreground", "outside"])
-    axis.set_yticks([0, 1], ["foreground", "outside"])
-    axis.set(xlabel="prediction", ylabel="truth")
+    axis.set_xticks([0, 1], ["foreground", "background"])
+    axis.set_yticks([0, 1], ["foreground", "background"])
+    axis.set(xlabel="prediction", ylabel="ground truth")
     _title(axis, "Share of all pixels")
     axis.tick_params(length=0)
     axis.grid(visible=False)
@@ -273,7 +273,7 @@ def subplots(down: int, across: int, *, width: float, height: float) -> tuple[Fi
 
 
 def _grid(count: int, across: int = 3) -> tuple[Figure, list[Axes]]:
-    """So many axes in rows of ``across``; those left over are hidden."""
+    """``count`` axes in rows of ``across``; those left over are hidden."""
     down = max(1, -(-count // across))
     figure, axes = subplots(down, across, width=8, height=2.95 * down + 0.35)
     flat = list(axes.ravel())
@@ -303,13 +303,13 @@ def show(axis: Axes, image: Array, title: str) -> None:
 
 
 def tint(axis: Axes, mask: Mask, colour: tuple[float, float, float], alpha: float) -> None:
-    """Lay ``colour`` over the inside of ``mask``."""
+    """Lay ``colour`` over the foreground of ``mask``."""
     layer = np.array([(*colour, 0.0), (*colour, alpha)], np.float32)[mask.astype(np.intp)]
     axis.imshow(layer, interpolation="nearest")
 
 
 def _strip(axis: Axes, centre: float, values: NDArray[np.float64], half: float, colour: str) -> None:
-    """A dot a value, spread evenly to ``half`` on both sides, over the middle half and the median."""
+    """One dot per value, spread evenly to ``half`` on both sides, over the middle half and the median."""
     if not len(values):
         return
     low, middle, high = np.percentile(values, (25, 50, 75))

@@ -1,4 +1,4 @@
-"""Figures of objects told apart and of boxes; otherwise as :mod:`bioseg.reports.figures`."""
+"""Figures of separate objects and of boxes; otherwise as :mod:`bioseg.reports.figures`."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def boxes(cases: Sequence[Shown], *, across: int = 8) -> Figure:
 
 
 def objects(cases: Sequence[Shown]) -> Figure:
-    """ImageArray with the truth's contour | every predicted object in a colour of its own."""
+    """The image with the contour of the ground truth; beside it every predicted object in a colour of its own."""
     figure, axes = figures.subplots(max(1, len(cases)), 2, width=7.5, height=3.6 * max(1, len(cases)))
     for line, case in zip(axes, cases, strict=False):
         labels = ndimage.label(case.predicted)[0] if case.labels is None else case.labels

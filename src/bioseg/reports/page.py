@@ -1,4 +1,4 @@
-"""One page that explains a run, or puts several side by side; all that it shows is inside it."""
+"""One page that explains a run, or compares several; everything it shows is embedded in it."""
 
 import math
 from collections.abc import Sequence
@@ -9,47 +9,48 @@ import jinja2
 import numpy as np
 
 from bioseg import files
-from bioseg.evaluation.summary import Row, compare, summarise
+from bioseg.evaluation.summary import compare, summarise
 from bioseg.reports.figures import best_epoch, score_name
 from bioseg.reports.run_folder import Run, read_run
+from bioseg.reports.sentences import UNKNOWN, bias, fault, headline, learning
 from bioseg.reports.trust import TRUST, trust
 from bioseg.types import BiosegError
 
 FIGURES = {
-    "curves": "Training dashed, validation solid, a dot at the epoch whose weights are kept. Training is measured "
-    "while the network learns, on images as they were augmented.",
-    "distribution": "Every image a dot; the bar is the median, the band holds the middle half.",
-    "best-median-worst": "The image, then the truth in blue, then the prediction in red.",
-    "worst": "The lowest Dice: prediction filled in red, contour of the truth in blue, framed in red below 0.8.",
-    "overlays": "Drawn by lot, not chosen by score.",
-    "confusion": "Cyan: found. Magenta: marked, but outside the truth. Yellow: missed. Dark: rightly left out.",
-    "objects": "The truth's contour in blue; beside it every object that was told apart, in a colour of its own.",
-    "boxes": "True boxes blue, predicted ones red with their confidence; drawn by lot.",
-    "training": "What the network learns from: four prepared images, each with its mask.",
-    "rows": "ImageArray, truth and prediction side by side: one of each band of IoU (.85, .9, .95) that has any, the rest by lot.",
+    "curves": "Training dashed, validation solid; a dot marks the epoch whose weights are kept. Training scores are measured "
+    "while the weights change, on augmented images.",
+    "distribution": "One dot per image; the bar is the median, the band holds the middle half.",
+    "best-median-worst": "The image; the ground truth in blue; the prediction in red.",
+    "worst": "The lowest Dice: prediction filled in red, contour of the ground truth in blue, red frame below 0.8.",
+    "overlays": "Drawn at random, not chosen by score.",
+    "confusion": "Cyan: true positive. Magenta: false positive. Yellow: false negative. Dark: true negative.",
+    "objects": "Contour of the ground truth in blue; beside it every predicted object in a colour of its own.",
+    "boxes": "True boxes blue, predicted ones red with their confidence; images drawn at random.",
+    "training": "What the network is trained on: four prepared images, each with its mask.",
+    "rows": "Image, ground truth and prediction: one image of each IoU band (.85, .9, .95) that has any, the rest at random.",
     "confusion-matrix": "Shares of all pixels, averaged over images.",
-    "trust": "What is left when the images of the lowest quality are put aside.",
+    "trust": "What remains when the images of the lowest estimated quality are set aside.",
 }
 MEANINGS = {
-    "dice": ("Dice", "twice the overlap, divided by both areas together"),
-    "iou": ("IoU", "overlap divided by the area that either covers"),
-    "precision": ("Precision", "share of the prediction that is right"),
-    "recall": ("Recall", "share of the truth that was found"),
-    "surface_dice": ("Surface Dice", "share of both contours that lies close to the other"),
-    "hd95_mm": ("Distance, mm", "between the contours, 95th percentile; less is better"),
-    "hd95_px": ("Distance, px", "between the contours, 95th percentile; less is better"),
-    "ap": ("AP", "objects told apart: hits over hits, extras and misses, mean over IoU .50 to .95"),
-    "ap50": ("AP at .5", "the same at IoU .50"),
+    "dice": ("Dice", "twice the overlap, divided by the sum of both areas"),
+    "iou": ("IoU", "intersection over union"),
+    "precision": ("Precision", "share of the prediction that is foreground"),
+    "recall": ("Recall", "share of the foreground that is predicted"),
+    "surface_dice": ("Surface Dice", "share of both contours within a tolerance of the other"),
+    "hd95_mm": ("HD95, mm", "95th percentile of the distance between the contours; lower is better"),
+    "hd95_px": ("HD95, px", "95th percentile of the distance between the contours; lower is better"),
+    "ap": ("AP", "objects: TP / (TP + FP + FN), mean over IoU .50 to .95"),
+    "ap50": ("AP at .50", "the same at IoU .50"),
     "ap75": ("AP at .75", "the same at IoU .75"),
-    "rsna_score": ("Box score", "of the RSNA challenge: hits over hits, extras and misses, mean over IoU .40 to .75"),
-    "accuracy": ("Accuracy", "share of all pixels that is right, background too"),
+    "rsna_score": ("RSNA score", "boxes: TP / (TP + FP + FN), mean over IoU .40 to .75"),
+    "accuracy": ("Accuracy", "share of all pixels that are right, background included"),
 }
 TICKS = 300
-"""At most so many cases are drawn in the strip under the headline."""
+"""At most this many cases are drawn in the strip under the headline."""
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the page of one run or evaluation, or of several side by side.
+    """Write the page of one run or evaluation, or one that compares several.
 
     Args:
         folders: Each with what :class:`Run` lists; parts that are missing are left out of the page.
@@ -66,8 +67,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": _number, "interval": _interval, "short": _short}
-    tools = (best_epoch, headline, learning, fault, score_rows, source_rows, strip, settings, origins, trust)
+    environment.filters |= {"number": _number, "interval": _interval, "short": _short, "patient": _patient}
+    tools = (best_epoch, bias, headline, learning, fault, score_rows, source_rows, strip, settings, origins, trust)
     page = environment.get_template("report.html").render(
         runs=runs,
         run=runs[0],
@@ -78,93 +79,6 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     )
     files.write(out or default, page)
     return out or default
-
-
-def headline(run: Run) -> list[str]:
-    """The main number in plain words, a sentence an item."""
-    dice = run.dice
-    if dice.get("mean") is None:
-        return ["No image was evaluated, or none has a Dice."]
-    cases, patients = run.summary["cases"], run.summary.get("patients")
-    whom = f"{cases} images" + (f" of {patients} patients" if patients and patients != cases else "")
-    if "evaluated_on" in run.record:
-        where = f"{whom} in {run.record['evaluated_on']}"
-    elif run.record.get("folds"):
-        where = f"{whom}, each segmented by the fold's network that never learned from its patient"
-    else:
-        where = f"{whom} that the network never learned from"
-    words = [f"On average the contours match the truth with a Dice of {dice['mean']:.3f}, on {where}."]
-    low, high = dice["ci95"]
-    if low is None:
-        words.append("All images come from one patient, so there is no telling how it would do on others.")
-    else:
-        words.append(
-            f"With other patients of the same kind, expect that average from {low:.3f} to {high:.3f} (95 % interval)."
-        )
-    words.append(
-        f"Half of the images reach {dice['median']:.3f} or more, one in twenty falls below {dice['p5']:.3f}, "
-        f"the worst has {dice['worst']:.3f}."
-    )
-    test = run.test.get("dice", {})
-    if test.get("mean") is not None:
-        words.append(
-            f"These images also chose the epoch kept. On {run.test['cases']} test images, which chose nothing, the "
-            f"average is {test['mean']:.3f}."
-        )
-    if dice["undefined"]:
-        words.append(
-            f"{dice['undefined']} more have nothing to contour and nothing segmented: right, but without a Dice."
-        )
-    return words
-
-
-def learning(run: Run) -> str:
-    """What the curves log: whether it overfits, and whether it was done."""
-    if not run.journals:
-        return ""
-    kept = [best_epoch(journal) for journal in run.journals]
-    last = [journal[-1] for journal in run.journals]
-    epochs = sorted({row["epoch"] for row in kept})
-    words = f"Best after epoch {' to '.join(map(str, sorted({epochs[0], epochs[-1]})))}."
-    if min(len(journal) for journal in run.journals) < 3:
-        return words + " Too few epochs to say whether it overfits."
-    if max(row.get("dice", 1.0) for row in kept) < 0.1:
-        return words + " It has hardly learned anything yet: more epochs or images, or a look at the masks, may help."
-    gaps = [row["training_dice"] - row["dice"] for row in kept if {"training_dice", "dice"} <= set(row)]
-    gap = sum(gaps) / len(gaps) if gaps else 0.0
-    pairs = list(zip(kept, last, strict=True))
-    rising = sum(
-        end["validation_loss"] > 1.1 * best["validation_loss"] and end["loss"] < best["loss"] for best, end in pairs
-    )
-    where = f" in {rising} of {len(kept)} folds" if len(kept) > 1 else ""
-    beside = (
-        f"Dice {abs(gap):.3f} {'higher' if gap > 0 else 'lower'} on training than on validation images" if gaps else ""
-    )
-    if gap > 0.05:
-        words += f" It overfits: {beside}. More images or stronger augmentation would help."
-    elif not rising:
-        words += " No sign of overfitting" + (f": {beside}." if beside else ".")
-    if rising:
-        words += f" Later{where} validation loss rose while training loss still fell, the mark of overfitting; "
-        words += "the weights kept are from before."
-    if all(best["epoch"] == end["epoch"] for best, end in pairs) and not rising:
-        words += " It was still improving when it stopped; more epochs may help."
-    return words
-
-
-def fault(row: Row) -> str:
-    """What is wrong with an contour, in words, from its precision and recall."""
-    precision, recall = row.scores.get("precision", math.nan), row.scores.get("recall", math.nan)
-    if math.isnan(recall):
-        return "marks something where there is nothing"
-    if math.isnan(precision):
-        return "finds nothing"
-    if min(precision, recall) >= 0.95:
-        return "close to the truth"
-    missed, extra = f"misses {1 - recall:.0%} of the truth", f"{1 - precision:.0%} of what it marks is outside"
-    if abs(precision - recall) < 0.1:
-        return f"{missed}, {extra}"
-    return missed if recall < precision else extra
 
 
 def score_rows(run: Run, which: str = "summary") -> list[tuple[str, str, dict[str, Any]]]:
@@ -206,31 +120,56 @@ def settings(run: Run) -> list[tuple[str, str]]:
     size = " × ".join(map(str, preparation.get("size_px", ())))
     pairs = {
         "Recipe": " · ".join(filter(None, (record.get("name"), recipe.get("purpose")))),
-        "Trained on": " · ".join(filter(None, (record.get("data"), sizes, _count(record.get("patients"), "patients")))),
-        "Judged on": record.get("evaluated_on"),
-        "Split": _words(recipe.get("fold" if record.get("folds") else "split")),
+        "Trained on": " · ".join(filter(None, (record.get("data"), sizes))),
+        "Patients": _patients(record),
+        "Evaluated on": record.get("evaluated_on"),
+        "Split": _split(record, recipe),
         "Network": _words(recipe.get("network")),
         "Input": size and f"{size} px, {'grey' if preparation.get('channels') == 1 else 'colour'}",
-        "Learning": ", ".join(
-            f"{name} {_words(training[name])}"
-            for name in ("loss", "optimiser", "rate", "batch", "epochs")
+        "Training": ", ".join(
+            f"{words} {_words(training[name])}"
+            for name, words in (
+                ("loss", "loss"), ("optimiser", "optimiser"), ("learning_rate", "learning rate"),
+                ("batch_size", "batch size"), ("epochs", "epochs"),
+            )
             if name in training
         ),
-        "Scores": {"image": "on each image's own grid", "prepared": "on the resized grid, as the study did"}.get(
+        "Scores": {"original": "on each image's own grid", "prepared": "on the resized grid, as in the study"}.get(
             recipe.get("evaluated_on", ""), ""
         ),
-    }
+    }  # fmt: skip
     return [(term, text) for term, text in pairs.items() if text]
 
 
+def _patients(record: dict[str, Any]) -> str:
+    """Of the data that the model was trained on."""
+    count, unknown = record.get("patients"), record.get("patients_unknown", 0)
+    if not count:
+        return ""
+    if unknown:
+        known = "" if unknown == count else f" for {unknown} images; {count - unknown} others known"
+        return f"unknown{known}: each image counts as its own patient"
+    source = record.get("patients_from")
+    return f"{count}" + (f", known from {source}" if source else "")
+
+
+def _split(record: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """Who decided which case is in which part, and how."""
+    source, folds = record.get("split_from", ""), record.get("folds", 0)
+    how = _words(recipe.get("fold" if folds else "split"))
+    if folds:
+        return f"{folds} folds, {how}" + (f"; test set: {source}" if source else "")
+    return how if not source else f"the recipe's: {how}" if source.startswith("the recipe's") else source
+
+
 def origins(run: Run) -> list[tuple[str, str]]:
-    """How it was made, so that it can be made again, (term, text)."""
+    """All that is needed to reproduce it, (term, text)."""
     record = run.record
     pairs = {
         "Command": record.get("command"),
         "Started": record.get("started"),
         "Training time": f"{run.minutes:.1f} minutes" if run.minutes else None,
-        "Prediction": f"{ms:.0f} ms an image, median" if (ms := run.summary.get("prediction_ms")) else None,
+        "Prediction": f"{ms:.0f} ms per image, median" if (ms := run.summary.get("prediction_ms")) else None,
         "Machine": ", ".join(filter(None, (record.get("device"), _count(record.get("threads"), "threads")))),
         "Seed": record.get("seed"),
         "Recipe fingerprint": record.get("fingerprint"),
@@ -243,7 +182,7 @@ def origins(run: Run) -> list[tuple[str, str]]:
 
 
 def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """(term, a text a run), for the table that puts runs side by side."""
+    """(term, one text per run), for the table that compares runs."""
     distance = next((name for run in runs for name in ("hd95_mm", "hd95_px") if name in run.summary), "hd95_px")
 
     def line(name: str, part: str) -> list[str]:
@@ -251,7 +190,7 @@ def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
     lines = {
         "Recipe": [str(run.record.get("name", "–")) for run in runs],
-        "Judged on": [str(run.record.get("evaluated_on") or run.record.get("data", "–")) for run in runs],
+        "Evaluated on": [str(run.record.get("evaluated_on") or run.record.get("data", "–")) for run in runs],
         "Images": [str(run.summary.get("cases", "–")) for run in runs],
         "Mean Dice": line("dice", "mean"),
         "95 % interval": [_interval(run.dice.get("ci95")) for run in runs],
@@ -261,28 +200,32 @@ def comparison(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         "Worst Dice": line("dice", "worst"),
         "Undefined": [str(run.dice.get("undefined", "–")) for run in runs],
         "Mean IoU": line("iou", "mean"),
-        f"Median {MEANINGS[distance][0].lower()}": line(distance, "median"),
-        "Test part, Dice": [_number(run.test.get("dice", {}).get("mean")) for run in runs],
+        f"Median {MEANINGS[distance][0]}": line(distance, "median"),
+        "Test set, Dice": [_number(run.test.get("dice", {}).get("mean")) for run in runs],
         "Epochs": [", ".join(str(len(journal)) for journal in run.journals) or "–" for run in runs],
         "Minutes": [f"{run.minutes:.1f}" if run.minutes else "–" for run in runs],
-        "Prediction, ms an image": [_number(run.summary.get("prediction_ms")) for run in runs],
+        "Prediction, ms per image": [_number(run.summary.get("prediction_ms")) for run in runs],
         "Fingerprint": [str(run.record.get("fingerprint", "–")) for run in runs],
     }
     return [(term, texts) for term, texts in lines.items() if set(texts) != {"–"}]
 
 
 def pair_sentence(first: Run, second: Run) -> str:
-    """The second run against the first, image by image."""
+    """The second run compared with the first, paired by image."""
     try:
         pair = compare(first.table, second.table)
     except BiosegError as reason:
-        return f"{second.name} against {first.name}: {reason}."
+        return f"{second.name} compared with {first.name}: {reason}."
     low, high = pair["ci95"]
-    clear = {True: "no clear difference", False: "a clear difference"}[low != low or low <= 0 <= high]
+    if math.isnan(low):
+        meaning = "one patient only, so no interval"
+    else:
+        clear = "no clear difference" if low <= 0 <= high else "a clear difference"
+        meaning = f"{_interval(pair['ci95'], '+.4f')}: {clear}"
     return (
-        f"{second.name} against {first.name}, image by image: Dice {pair['difference']:+.4f} on average "
-        f"({_interval(pair['ci95'], '+.4f')}): {clear}. Better in {pair['better']}, worse in {pair['worse']}, "
-        f"equal in {pair['equal']} of {pair['cases']} images that both evaluated."
+        f"{second.name} compared with {first.name}, paired by image: mean difference in Dice {pair['difference']:+.4f} "
+        f"({meaning}). Better in {pair['better']}, worse in {pair['worse']}, equal in {pair['equal']} of {pair['cases']} "
+        "images that both evaluated."
     )
 
 
@@ -305,6 +248,10 @@ def _number(value: float | None, pattern: str = ".4f") -> str:
 def _interval(bounds: Sequence[float | None] | None, pattern: str = ".4f") -> str:
     low, high = bounds or (None, None)
     return "–" if low is None or math.isnan(low) else f"{_number(low, pattern)} to {_number(high, pattern)}"
+
+
+def _patient(name: str) -> str:
+    return "" if name.startswith(UNKNOWN) else f"patient {_short(name)} "
 
 
 def _short(name: str) -> str:

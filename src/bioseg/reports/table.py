@@ -1,4 +1,4 @@
-"""A table with notes as Markdown, CSV and a page: the same words in all three."""
+"""A table with notes as Markdown, CSV and a page, of the same words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from bioseg import files
 
 @dataclass(frozen=True)
 class Table:
-    """Words, already formatted.
+    """Texts, already formatted.
 
     Attributes:
         title: Above it.
         lead: One paragraph under the title.
-        head: A name a column.
-        rows: As many words a row; a line break inside a cell is kept.
-        notes: Below it, a line each.
+        head: One name per column.
+        rows: One text per column each; a line break inside a cell is kept.
+        notes: Below it, one line each.
     """
 
     title: str

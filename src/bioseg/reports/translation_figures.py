@@ -12,18 +12,18 @@ from bioseg.types import ImageArray
 
 PARTS = (
     ("cycle", "Cycle, training", figures.TRAINING, "-"),
-    ("watched_cycle", "Cycle, watched", figures.VALIDATION, "-"),
+    ("monitored_cycle", "Cycle, monitored", figures.VALIDATION, "-"),
     ("identity", "Identity, training", figures.TRAINING, ":"),
-    ("watched_identity", "Identity, watched", figures.VALIDATION, ":"),
+    ("monitored_identity", "Identity, monitored", figures.VALIDATION, ":"),
 )
-PARTIES = (
+OPPONENTS = (
     ("adversarial", "Generators", figures.TRAINING, "-"),
     ("discriminators", "Discriminators", figures.VALIDATION, "-"),
 )
 
 
 def triples(shown: Sequence[tuple[str, ImageArray, ImageArray, ImageArray]]) -> Figure:
-    """Source, translated, reconstructed side by side, an image a row.
+    """Source, translated and reconstructed image, one case per row.
 
     Args:
         shown: (name, three images [rows, cols] in [0, 1]) each.
@@ -37,11 +37,11 @@ def triples(shown: Sequence[tuple[str, ImageArray, ImageArray, ImageArray]]) -> 
 
 
 def curves(journal: Journal) -> Figure:
-    """By epoch: how far images are from what should be the same; and how the two parties stand to each other."""
+    """By epoch: the reconstruction and identity errors, and the adversarial losses of both sides."""
     figure, axes = figures.subplots(1, 2, width=8, height=3.2)
     for axis, lines, title in (
-        (axes[0, 0], PARTS, "Mean difference in [−1, 1], both sides"),
-        (axes[0, 1], PARTIES, "Squared error of the scores"),
+        (axes[0, 0], PARTS, "Mean absolute error in [−1, 1]"),
+        (axes[0, 1], OPPONENTS, "Adversarial loss"),
     ):
         for column, label, colour, dash in lines:
             values = [row.get(column, np.nan) for row in journal]

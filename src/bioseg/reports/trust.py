@@ -1,4 +1,4 @@
-"""How far a model's own word on its contours can be trusted: quality against Dice."""
+"""How well the estimated quality of predictions tells of their Dice."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from bioseg.reports.figures import QUIET, TRAINING, VALIDATION, legend, subplots
 from bioseg.reports.run_folder import Run
 
 TRUST = ("quality", "flagged")
-"""Columns of ``scores.csv`` that are no scores but the model's own word."""
+"""Columns of ``scores.csv`` that are no scores but estimates of the model."""
 
 SHARE = 0.05
-"""What is put aside in the page's sentence."""
+"""Share of the images set aside in the page's sentence."""
 
 
 def evaluated(rows: Sequence[Row]) -> list[Row]:
-    """The cases that have a Dice and a quality, the lowest quality first."""
+    """The cases that have a Dice and an estimated quality, the lowest quality first."""
     known = [
         row for row in rows if not math.isnan(row.scores.get("dice", math.nan) + row.scores.get("quality", math.nan))
     ]
@@ -28,29 +28,27 @@ def evaluated(rows: Sequence[Row]) -> list[Row]:
 
 
 def trust(run: Run) -> list[str]:
-    """What the quality says of the run's images, a sentence an item; empty where it says nothing."""
+    """What the estimated quality says of the run's images, one sentence per item; empty where there is none."""
     rows = evaluated(run.table)
     if not rows:
         return []
     dice = np.array([row.scores["dice"] for row in rows])
     flagged = np.array([row.scores["flagged"] for row in rows]) > 0
-    words = [f"The model asks for a second look at {flagged.sum()} of {len(rows)} images."]
+    words = [f"The model flags {flagged.sum()} of {len(rows)} images for review."]
     if flagged.any() and not flagged.all():
-        words[0] += (
-            f" Their Dice is {dice[flagged].mean():.3f} on average, that of the others {dice[~flagged].mean():.3f}."
-        )
+        words[0] += f" Their mean Dice is {dice[flagged].mean():.3f}, that of the others {dice[~flagged].mean():.3f}."
     if len(rows) >= 1 / SHARE:
         kept = math.ceil(SHARE * len(rows))
         before, after, best = (np.percentile(some, 5) for some in (dice, dice[kept:], np.sort(dice)[kept:]))
         words.append(
-            f"Without the {SHARE:.0%} of lowest quality, one in twenty falls below {after:.3f} instead of {before:.3f}; "
-            f"who knew the truth would reach {best:.3f}."
+            f"Without the {SHARE:.0%} of lowest quality, the 5th percentile of Dice is {after:.3f} instead of {before:.3f}; "
+            f"without the {SHARE:.0%} of lowest Dice it would be {best:.3f}."
         )
     return words
 
 
 def rejection(table: Sequence[Row]) -> Figure:
-    """Mean and 5th percentile of Dice over the share put aside by quality, and at best; a fifth is always kept."""
+    """Mean and 5th percentile of Dice by the share set aside, by quality and at best; a fifth is always kept."""
     dice = np.array([row.scores["dice"] for row in evaluated(table)])
     counts = np.arange(max(1, math.ceil(0.8 * len(dice))))
     figure, axes = subplots(1, 1, width=8, height=3.4)
@@ -59,12 +57,12 @@ def rejection(table: Sequence[Row]) -> Figure:
         for values, style in ((dice, "-"), (np.sort(dice), (0, (4, 1.5)))):
             left: NDArray[np.float64] = np.array([of(values[count:]) for count in counts])
             axis.plot(100 * counts / len(dice), left, color=colour, ls=style, lw=1.8 if style == "-" else 1.2)
-    axis.set(xlabel="images put aside, %", ylabel="Dice of the others")
+    axis.set(xlabel="images set aside, %", ylabel="Dice of the others")
     handles = [
         Line2D([], [], color=VALIDATION, label="mean"),
         Line2D([], [], color=TRAINING, label="5th percentile"),
         Line2D([], [], color=QUIET, label="by quality"),
-        Line2D([], [], color=QUIET, ls=(0, (4, 1.5)), label="at best, by Dice itself"),
+        Line2D([], [], color=QUIET, ls=(0, (4, 1.5)), label="by Dice itself, the best possible"),
     ]
     legend(figure, handles)
     return figure
