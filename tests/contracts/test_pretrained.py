@@ -9,14 +9,18 @@ import pytest
 
 from bioseg import recipes
 from bioseg.datasets import cases as reading
+from bioseg.datasets import phantom_layouts
+from bioseg.datasets.folders import list_cases
 from bioseg.evaluation import overlap
 from bioseg.evaluation.instances import instance_scores
 from bioseg.images.formats import RawImage
 from bioseg.inference import pretrained
-from bioseg.pipelines import models
+from bioseg.pipelines import evaluate, models
 from bioseg.pipelines.open import open_predictor
 from bioseg.pipelines.predict import predict
-from bioseg.record import fingerprint
+from bioseg.pipelines.train import TrainJob, train
+from bioseg.recipe import SegmentationRecipe
+from bioseg.record import QUALITY, fingerprint, read_record
 from bioseg.types import BiosegError
 
 from ..foreign_images import FOREIGN
@@ -29,9 +33,9 @@ ARCHIVED = {
     "cxr-lungs": ("montgomery", "dice", 0.97),
     "cxr-lungs-all": ("montgomery", "dice", 0.97),
 }
-"""Archive, score and what the mean over a few images that the model has not learned from must reach."""
-JUDGING = [name for name in NAMES if (pretrained.find(name) / QUALITY).exists()]
-"""Those that say how far to trust them."""
+"""Archive, score and what its mean over a few images of the test set must reach."""
+RATED = [name for name in NAMES if (pretrained.find(name) / QUALITY).exists()]
+"""Those that estimate the quality of a prediction."""
 
 
 def test_the_models_of_our_own_recipes_are_there() -> None:
@@ -60,27 +64,33 @@ class TestEach:
         assert row["dice"] == summary["dice"]["mean"] > 0.85
         assert f"{row['dice']:.3f}".lstrip("0") in (pretrained.find(name) / "card.md").read_text()
 
+    def test_it_knows_the_images_it_was_trained_on_and_no_ids(self, name: str) -> None:
+        record = json.loads((pretrained.find(name) / "record.json").read_text())
+        assert {"train", "validation"} == set(record["image_hashes"].values())
+        assert all(len(key) == 16 and int(key, 16) >= 0 for key in record["image_hashes"])
+        assert not {"parts", "images", "command", "git_commit", "code"} & set(record)
+
     def test_other_weights_are_refused(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(pretrained.find(name), tmp_path / name)
         monkeypatch.setattr(pretrained, "ROOT", tmp_path)
-        open_predictor(Path(name), "cpu")
+        open_predictor(name, "cpu")
         weights = tmp_path / name / "best.safetensors"
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(bytes(data))
         with pytest.raises(BiosegError, match="SHA-256"):
-            open_predictor(Path(name), "cpu")
+            open_predictor(name, "cpu")
         weights.unlink()
         with pytest.raises(BiosegError, match="missing"):
-            open_predictor(Path(name), "cpu")
+            open_predictor(name, "cpu")
 
     @pytest.mark.data
     def test_it_holds_on_real_files_in_their_original_form(self, name: str, archive, tmp_path: Path) -> None:
         data, score, least = ARCHIVED[name]
-        predictor = open_predictor(Path(name), "cpu")
+        predictor = open_predictor(name, "cpu")
         split = predictor.recipe.split(predictor.recipe.layout(archive(data)))
         cases = (split.test or split.validation)[1::7][:5]
-        count, problems = predict(predictor, [case.image for case in cases], tmp_path / "out")
+        count, problems = predict(predictor, cases, tmp_path / "out")
         assert (count, problems) == (len(cases), [])
         scores = []
         for case in cases:
@@ -95,16 +105,16 @@ class TestEach:
         assert np.mean(scores) > least, scores
 
 
-@pytest.mark.parametrize("name", JUDGING)
-class TestEachThatJudgesItself:
+@pytest.mark.parametrize("name", RATED)
+class TestEachThatEstimatesItsQuality:
     @pytest.mark.parametrize("image", FOREIGN)
     def test_what_is_of_another_kind_is_flagged(self, name: str, image: str) -> None:
-        quality = open_predictor(Path(name), "cpu").predict(RawImage(FOREIGN[image](256))).quality
+        quality = open_predictor(name, "cpu").predict(RawImage(FOREIGN[image](256))).quality
         assert quality is not None and quality.flagged and quality.score < 0.6
 
     @pytest.mark.data
     def test_what_is_segmented_well_is_not_flagged(self, name: str, archive) -> None:
-        predictor = open_predictor(Path(name), "cpu")
+        predictor = open_predictor(name, "cpu")
         assert predictor.quality is not None
         split = predictor.recipe.split(predictor.recipe.layout(archive(ARCHIVED[name][0])))
         flags, scores = [], []
@@ -113,19 +123,100 @@ class TestEachThatJudgesItself:
             found = predictor.predict(raw_image)
             assert found.quality is not None
             dice = overlap.dice(overlap.confusion(found.mask, reading.read_mask(case, raw_image.pixels.shape[:2])))
-            if dice > predictor.quality.least:
+            if dice > predictor.quality.flag_below:
                 flags.append(found.quality.flagged)
                 scores.append(found.quality.score - dice)
         assert len(flags) >= 6 and sum(flags) <= 1
         assert np.mean(np.abs(scores)) < 0.05
 
 
-def test_a_run_with_folds_is_not_shipped(tmp_path: Path) -> None:
-    (tmp_path / "record.json").write_text(json.dumps({"recipe": {}, "folds": 5}))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with phantoms in ``data`` and a tiny run in ``run``."""
+    root = tmp_path_factory.mktemp("package")
+    phantom_layouts.write_images_masks(root / "data", count=6, seed=0, size_px=32)
+    recipe = recipes.get("nuclei-reference")
+    assert isinstance(recipe, SegmentationRecipe)
+    settings = (
+        "preparation.size_px=[32,32]",
+        "training.epochs=1",
+        'choose={"$call":"bioseg.postprocess.choose:threshold"}',
+    )
+    train(TrainJob(recipe, root / "data", root / "run", settings=settings, device="cpu", command=f"bioseg {root}"))
+    return root
+
+
+def test_a_run_becomes_a_model_that_opens_by_name(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = models.package(run / "run", "phantoms", "# A card", root=tmp_path)
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    assert [row["name"] for row in models.describe_models()] == ["phantoms"]
+    image = list_cases(run / "data")[0].path
+    packaged, trained = (open_predictor(model, "cpu").predict(image) for model in ("phantoms", run / "run"))
+    assert np.abs(packaged.probability - trained.probability).max() < 0.01
+    text = (folder / "record.json").read_text()
+    record = json.loads(text)
+    assert str(run) not in text and not {"parts", "images", "command", "git_commit"} & set(record)
+    assert not any(f'"{case.id}"' in text for case in list_cases(run / "data"))
+    known = read_record(run / "run")
+    expected = {known["images"][name]: part for part in ("train", "validation") for name in known["parts"][part]}
+    assert record["image_hashes"] == expected and len(expected) == 4
+    cases = list_cases(run / "data")
+    seen = evaluate.seen_cases(folder, cases)
+    assert seen == {name: part for part in ("train", "validation") for name in known["parts"][part]}
+    shown = json.loads((folder / "postprocess.json").read_text())
+    assert shown["$type"] == "bioseg.postprocess.masks:Postprocess"
+
+
+def test_a_run_with_folds_is_not_packaged(run: Path, tmp_path: Path) -> None:
+    folds = Path(shutil.copytree(run / "run", tmp_path / "run"))
+    record = json.loads((folds / "record.json").read_text())
+    (folds / "record.json").write_text(json.dumps(record | {"folds": 5}))
     with pytest.raises(BiosegError, match="5 folds"):
-        models.package(tmp_path, "x", "", root=tmp_path / "root")
+        models.package(folds, "x", "", root=tmp_path / "root")
+    (folds / "record.json").write_text(json.dumps(record | {"code": {"user_x": {"sha256": "0"}}}))
+    with pytest.raises(BiosegError, match="user_x"):
+        models.package(folds, "x", "", root=tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+class TestNamesAndPaths:
+    @pytest.fixture(autouse=True)
+    def here(self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A working directory with a run in ``nuclei/``, as the pretrained model is called."""
+        shutil.copytree(run / "run", tmp_path / "nuclei")
+        monkeypatch.chdir(tmp_path)
+
+    def test_a_name_that_is_a_folder_too_is_an_error(self) -> None:
+        with pytest.raises(BiosegError, match=r"pretrained:nuclei or \./nuclei"):
+            pretrained.find("nuclei")
+        with pytest.raises(BiosegError, match="pretrained:nuclei"):
+            open_predictor("nuclei", "cpu")
+
+    def test_either_can_be_said(self, tmp_path: Path) -> None:
+        assert pretrained.find("pretrained:nuclei") == pretrained.ROOT / "nuclei"
+        for local in ("./nuclei", "nuclei/", Path("nuclei"), tmp_path / "nuclei", str(tmp_path / "nuclei")):
+            assert pretrained.find(local).resolve() == (tmp_path / "nuclei").resolve()
+        assert open_predictor("./nuclei", "cpu").recipe.name == "nuclei-reference"
+        assert open_predictor("pretrained:nuclei", "cpu").recipe.name == "nuclei"
+
+    def test_a_file_of_that_name_does_not_count(self, tmp_path: Path) -> None:
+        (tmp_path / "ct-lungs").touch()
+        assert pretrained.find("ct-lungs") == pretrained.ROOT / "ct-lungs"
+
+    def test_what_is_neither_is_refused(self) -> None:
+        for wrong in ("pretrained:nuclie", "./ct-lungs/no", "no-such", Path("no-such"), ""):
+            with pytest.raises(BiosegError) as caught:
+                open_predictor(wrong, "cpu")
+            assert "\n" not in str(caught.value)
+
+
+def test_the_list_gives_paths_that_open_and_ap_where_there_are_objects() -> None:
+    rows = {row["name"]: row for row in models.describe_models()}
+    assert all(Path(row["card"]).is_absolute() and Path(row["card"]).is_file() for row in rows.values())
+    assert {name for name, row in rows.items() if "ap" in row} == {"nuclei"}
+    assert 0.5 < rows["nuclei"]["ap"] < rows["nuclei"]["dice"] < 1
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
     with pytest.raises(BiosegError, match="ct-lungs"):
-        open_predictor(Path("ct-lung"), "cpu")
+        open_predictor("ct-lung", "cpu")

@@ -1,4 +1,4 @@
-"""What every recipe promises: it trains, resumes, is opened and predicts, on a phantom of its own layout."""
+"""What every recipe promises: it trains, opens and predicts, on a phantom of its own layout, and on any other."""
 
 import json
 from dataclasses import replace
@@ -10,14 +10,16 @@ import pytest
 from bioseg import recipes
 from bioseg.datasets import cases as reading
 from bioseg.datasets import phantom_layouts
+from bioseg.datasets.folders import list_cases
+from bioseg.datasets.splits import Split, from_csv
 from bioseg.pipelines.open import open_predictor
-from bioseg.pipelines.train import Order, train
+from bioseg.pipelines.train import TrainJob, train
 from bioseg.recipe import SegmentationRecipe
-from bioseg.record import decode, encode, fingerprint
+from bioseg.record import decode, encode, fingerprint, read_record
 from bioseg.specs import Call, call
 from bioseg.training import losses
 from bioseg.training.schedules import TrainState
-from bioseg.types import BiosegError, Case
+from bioseg.types import BiosegError, Callbacks, Case
 
 PHANTOMS = {
     "auto": phantom_layouts.write_images_masks,
@@ -40,6 +42,14 @@ MORE = {
     "cxr-enhanced-reference": ("split.validation=0.2", "network.encoder=lite0"),
     "cxr-unet-reference": ("split.validation=0.2",),
 }
+
+
+def get(name: str) -> SegmentationRecipe:
+    recipe = recipes.get(name)
+    assert isinstance(recipe, SegmentationRecipe)
+    return recipe
+
+
 SMALL = (
     "preparation.size_px=[64,64]",
     "training.epochs=2",
@@ -56,21 +66,20 @@ def test_every_recipe_has_a_phantom() -> None:
 @pytest.mark.parametrize("name", PHANTOMS)
 def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
     PHANTOMS[name](tmp_path / "data", count=14, seed=0, size_px=64)
-    said: list[str] = []
-    told: list[tuple[str, int, int, str]] = []
-    order = Order(recipes.get(name), tmp_path / "data", tmp_path / "run", settings=(*SMALL, *MORE.get(name, ())))
-    outcome = train(order, progress=lambda *what: told.append(what), log=said.append)
-    assert outcome.problems == []
-    assert 0 <= outcome.summary["accuracy"]["mean"] <= 1
-    assert {what for what, *_ in told} >= {"reading", "training", "evaluating"}
-    assert all(done <= total for _, done, total, _ in told)
+    calls: list[tuple[str, int, int, str]] = []
+    job = TrainJob(get(name), tmp_path / "data", tmp_path / "run", settings=(*SMALL, *MORE.get(name, ())))
+    result = train(job, Callbacks(progress=lambda *call: calls.append(call)))
+    assert result.problems == []
+    assert 0 <= result.summary["accuracy"]["mean"] <= 1
+    assert {work for work, *_ in calls} >= {"reading", "training", "evaluating"}
+    assert all(done <= total for _, done, total, _ in calls)
 
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     predictor = open_predictor(tmp_path / "run", "cpu")
-    as_trained = replace(predictor.recipe, postprocess=decode(record["recipe"]["postprocess"]))
-    assert encode(as_trained) == record["recipe"]
+    as_trained = replace(predictor.recipe, postprocess=decode(record["recipe"]["postprocess"], "record"))
+    assert json.loads(json.dumps(encode(as_trained))) == record["recipe"]
     assert fingerprint(as_trained) == record["fingerprint"]
-    case = recipes.get(name).list_cases(tmp_path / "data")[0]
+    case = get(name).layout(tmp_path / "data")[0]
     raw_image = reading.read_image(case)
     first, again = predictor.predict(raw_image), predictor.predict(raw_image)
     assert first.mask.shape == first.probability.shape == raw_image.pixels.shape[:2]
@@ -80,7 +89,7 @@ def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PHANTOMS)
 def test_it_spells_out_what_it_is(name: str) -> None:
-    recipe = recipes.get(name)
+    recipe = get(name)
     assert recipe.name == name
     assert recipe.task
     assert recipe.purpose
@@ -96,7 +105,7 @@ def test_it_spells_out_what_it_is(name: str) -> None:
 
 
 def test_the_nuclei_reference_is_the_page() -> None:
-    recipe = recipes.get("nuclei-reference")
+    recipe = get("nuclei-reference")
     how = recipe.training
     assert (recipe.preparation.size_px, recipe.preparation.channels) == ((128, 128), 3)
     assert (how.batch_size, how.epochs, how.patience, how.learning_rate) == (16, 40, 2, 1e-3)
@@ -105,9 +114,9 @@ def test_the_nuclei_reference_is_the_page() -> None:
     assert sum(parameter.numel() for parameter in recipe.network().parameters()) == 1_941_105
 
 
-def test_auto_fits_itself_to_what_it_sees(tmp_path: Path) -> None:
-    auto = recipes.get("auto")
-    assert auto.adapt is not None
+def test_auto_configures_itself_from_the_data(tmp_path: Path) -> None:
+    auto = get("auto")
+    assert auto.configure is not None
     seen = {}
     for name, write in (
         ("chest", phantom_layouts.write_images_masks),
@@ -115,8 +124,8 @@ def test_auto_fits_itself_to_what_it_sees(tmp_path: Path) -> None:
         ("ct", phantom_layouts.write_ct_lungs),
     ):
         write(tmp_path / name, count=12, seed=0, size_px=96)
-        seen[name], reasons = auto.adapt(auto, auto.list_cases(tmp_path / name))
-        assert seen[name].adapt is None
+        seen[name], reasons = auto.configure(auto, auto.layout(tmp_path / name))
+        assert seen[name].configure is None
         assert len(reasons) >= 6
     assert (seen["chest"].preparation.channels, seen["cells"].preparation.channels) == (1, 3)
     assert seen["ct"].preparation.intensity[0].arguments == (("low", -1000.0), ("high", 400.0))
@@ -141,7 +150,7 @@ def test_the_chest_references_are_the_page(tmp_path: Path) -> None:
     assert strong.split == base.split and strong.augmentation == base.augmentation
     phantom_layouts.write_montgomery(tmp_path / "data", count=8, seed=0, size_px=64)
     with pytest.raises(BiosegError, match="--folds 5"):
-        train(Order(base, tmp_path / "data", tmp_path / "run"), progress=lambda *what: None, log=lambda line: None)
+        train(TrainJob(base, tmp_path / "data", tmp_path / "run"))
 
 
 def test_the_other_references_are_their_pages() -> None:
@@ -169,3 +178,35 @@ def test_the_other_references_are_their_pages() -> None:
     patients = [Case(str(n), str(n), Path("x"), boxes=()) for n in range(26_684)]
     split = boxes.split(patients)
     assert (len(split.train), len(split.validation)) == (24_124, 2_560)
+
+
+def table(path: Path, parts: dict[str, str]) -> Call[Split]:
+    path.write_text("id,part\n" + "".join(f"{name},{part}\n" for name, part in parts.items()))
+    return call(from_csv, path=str(path))
+
+
+@pytest.mark.parametrize("name", ["cxr-lungs", "nuclei-reference", "auto"])
+def test_a_recipe_is_the_method_and_takes_any_folder_and_split(name: str, tmp_path: Path) -> None:
+    """Layout and split are arguments of the run; the recipe's are its defaults."""
+    phantom_layouts.write_images_masks(tmp_path / "data", count=9, seed=0, size_px=32)
+    ids = [case.id for case in list_cases(tmp_path / "data")]
+    parts = dict(zip(ids, ["test", "validation", "train"] * 3, strict=True))
+    small = ("preparation.size_px=[32,32]", "training.epochs=1", "training.batch_size=3")
+    job = TrainJob(
+        get(name),
+        tmp_path / "data",
+        tmp_path / "run",
+        split=table(tmp_path / "split.csv", parts),
+        settings=small,
+        device="cpu",
+    )
+    result = train(job)
+    record = read_record(tmp_path / "run")
+    assert record["parts"] == {part: ids[start::3] for start, part in enumerate(("test", "validation", "train"))}
+    assert result.summary["cases"] == 3 and result.test is not None and result.test["cases"] == 3
+    # By its own split, of a folder that is in none of its layouts.
+    plain = train(replace(job, split=None, out=tmp_path / "plain", settings=(*small, "quality=null")))
+    assert plain.summary["cases"] >= 1
+    # The method is the same.
+    if name != "auto":
+        assert read_record(tmp_path / "plain")["recipe"]["network"] == record["recipe"]["network"]

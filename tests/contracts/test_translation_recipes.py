@@ -1,8 +1,9 @@
-"""What every recipe of a translator promises: it trains on two folders of images, is opened and translates."""
+"""What every translation recipe promises: it trains on two folders of images, opens and translates."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from bioseg.datasets.folders import list_images
 from bioseg.images import formats, prepare
 from bioseg.pipelines.machine import describe_recipes
 from bioseg.pipelines.open import open_translator
-from bioseg.pipelines.train_translator import Order, train_translator
+from bioseg.pipelines.train_translator import TranslatorJob, train_translator
 from bioseg.recipe import TranslationRecipe
 from bioseg.record import decode, encode, fingerprint
 from bioseg.settings import override
-from bioseg.types import BiosegError, Case
+from bioseg.types import BiosegError, Callbacks, Case
 
 EPOCHS = {"cxr-cyclegan-resnet": 150, "cxr-cyclegan-unet": 200}
 SMALL = (
@@ -58,12 +59,11 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
         mask.unlink()
     phantom_layouts.write_montgomery(target, count=6, seed=1, size_px=40)
     (target / "CXR_png" / "MCUCXR_0099_0.png").write_bytes(b"\x89PNG cut short")
-    said: list[str] = []
-    problems = train_translator(
-        Order(get(name), source, target, out, SMALL), progress=lambda *what: None, log=said.append
-    )  # fmt: skip
+    epochs: list[dict[str, Any]] = []
+    callbacks = Callbacks(epoch=lambda name, row: epochs.append(row))
+    problems = train_translator(TranslatorJob(get(name), source, target, out, SMALL), callbacks)
     assert [problem.path.name for problem in problems] == ["MCUCXR_0099_0.png"]
-    assert any("epoch   1/1" in line for line in said)
+    assert [row["epoch"] for row in epochs] == [1]
     for file in ("best.safetensors", "last/state.json", "images/001.png", "figures/curves.png"):
         assert (out / file).stat().st_size > 0
     assert not (out / "epochs").exists()
@@ -71,11 +71,11 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
         assert (out / "figures" / f"{figure}.png").stat().st_size > 10_000
 
     record = json.loads((out / "record.json").read_text())
-    recipe = decode(record["recipe"])
+    recipe = decode(record["recipe"], "record")
     assert fingerprint(recipe) == record["fingerprint"]
     for side in ("source", "target"):
-        assert not set(record["parts"][side]["train"]) & set(record["parts"][side]["watched"])
-    assert len(record["parts"]["source"]["train"]) == 2 and len(record["parts"]["source"]["watched"]) == 5
+        assert not set(record["parts"][side]["train"]) & set(record["parts"][side]["monitored"])
+    assert len(record["parts"]["source"]["train"]) == 2 and len(record["parts"]["source"]["monitored"]) == 5
 
     translator = open_translator(out, "cpu")
     case = list_images(target)[0]
@@ -83,7 +83,7 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
     there, back = translator.translate(raw_image), translator.translate(raw_image, backwards=True)
     assert there.pixels.shape == back.pixels.shape == raw_image.pixels.shape
     assert there.pixels.dtype == np.uint8 and not np.array_equal(there.pixels, back.pixels)
-    shown = translator.views(raw_image)
+    shown = translator.cycle(raw_image)
     assert np.array_equal(prepare.to_bytes(shown[1]), there.pixels)
 
 
@@ -91,7 +91,7 @@ def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: P
 def test_it_survives_json_and_refuses_colour(name: str) -> None:
     recipe = get(name)
     assert recipe.name == name and recipe.task and recipe.purpose
-    again = decode(json.loads(json.dumps(encode(recipe))))
+    again = decode(json.loads(json.dumps(encode(recipe))), "record")
     assert again == recipe and fingerprint(again) == fingerprint(recipe)
     assert fingerprint(override(recipe, "training.cycle=9")) != fingerprint(recipe)
     with pytest.raises(BiosegError, match="grey"):
@@ -101,10 +101,10 @@ def test_it_survives_json_and_refuses_colour(name: str) -> None:
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     for name, count in (("source", 2), ("target", 6)):
         phantom_layouts.write_belarus(tmp_path / name, count=count, size_px=40)
-    order = Order(get("cxr-cyclegan-unet"), tmp_path / "source", tmp_path / "target", tmp_path / "run", SMALL)
-    with pytest.raises(BiosegError, match="2 images cannot be split"):
-        train_translator(order, progress=lambda *what: None, log=lambda text: None)
-    assert not order.out.exists()
+    job = TranslatorJob(get("cxr-cyclegan-unet"), tmp_path / "source", tmp_path / "target", tmp_path / "run", SMALL)
+    with pytest.raises(BiosegError) as caught:
+        train_translator(job)
+    assert "\n" not in str(caught.value) and not job.out.exists()
 
 
 def test_masks_are_neither_wanted_nor_opened(tmp_path: Path) -> None:
