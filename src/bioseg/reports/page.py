@@ -169,7 +169,7 @@ def fault(row: Row) -> str:
 
 def score_rows(run: Run, which: str = "summary") -> list[tuple[str, str, dict[str, Any]]]:
     """(name, meaning, summary) of every score, the main ones first."""
-    scores = {name: value for name, value in getattr(run, which).items() if isinstance(value, dict)}
+    scores = {name: value for name, value in getattr(run, which).items() if isinstance(value, dict) and "mean" in value}
     order = [name for name in MEANINGS if name in scores]
     order += [name for name in scores if name not in (*MEANINGS, *TRUST) and not name.startswith("share_")]
     return [(*MEANINGS.get(name, (score_name(name), "")), scores[name]) for name in order]
