@@ -25,14 +25,14 @@ class Encoder(nn.Module):
     only layers that lead to an output: so it is the activation after these, ``block5j_activation`` with 1344 channels in B7.
     """
 
-    def __init__(self, whole: EfficientNet) -> None:
-        """Take the part of ``whole`` that is used, with its weights."""
+    def __init__(self, network: EfficientNet) -> None:
+        """Take the part of ``network`` that is used, with its weights."""
         super().__init__()
-        blocks = [list(cast(nn.Sequential, stage)) for stage in whole.stages[: LAST_STAGE + 1]]
+        blocks = [list(cast(nn.Sequential, stage)) for stage in network.stages[: LAST_STAGE + 1]]
         last = cast(Block, blocks[LAST_STAGE].pop())
         firsts = [cast(Block, stage[0]) for stage in blocks[1:LAST_STAGE]]
         self.taps = [cast(nn.Conv2d, block.filter[0]).in_channels for block in (*firsts, last)]
-        self.stem = whole.stem
+        self.stem = network.stem
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in blocks)
         self.last = nn.Sequential(last.expand, last.filter)
 
@@ -95,15 +95,15 @@ class EnhancedUNet(nn.Module):
     255 twice.
     """
 
-    def __init__(self, whole: EfficientNet) -> None:
+    def __init__(self, network: EfficientNet) -> None:
         """Put a decoder on an encoder, of which the part up to stride 16 is used."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
-        spec = SPECS[whole.name]
+        spec = SPECS[network.name]
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
-        self.encoder = Encoder(whole)
+        self.encoder = Encoder(network)
         bottom = self.encoder.taps[-1]
         self.middle = nn.Sequential(nn.MaxPool2d(2), conv(bottom, 32 * N), Residual(32 * N), Residual(32 * N), _act())
         self.decoder = nn.ModuleList()
@@ -147,10 +147,10 @@ def enhanced_unet(encoder: EncoderName = "b7", imagenet: bool = False, weights: 
     Raises:
         BiosegError: There is no such encoder, or its weights are missing or belong to another network.
     """
-    whole = EfficientNet(encoder)
+    network = EfficientNet(encoder)
     if imagenet:
-        load_imagenet(whole, Path(weights) if weights else None)
-    return EnhancedUNet(whole)
+        load_imagenet(network, Path(weights) if weights else None)
+    return EnhancedUNet(network)
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

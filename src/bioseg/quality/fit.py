@@ -94,16 +94,16 @@ def fit_quality(
             overlap.dice(overlap.confusion(mask, truth > 0.5))
             for mask, truth in zip(masks, truths[:, 0].numpy(), strict=True)
         ]
-    inside = np.concatenate(measured[: len(usual)])
-    good = np.array(dice[: len(inside)]) >= flag_below
-    inside = inside[good] if good.sum() > 1 else inside
-    outside = np.concatenate([measures(_shuffled(held_out[0], cuts, rng))[0] for cuts in (2, 4)])
+    good = np.concatenate(measured[: len(usual)])
+    well_segmented = np.array(dice[: len(good)]) >= flag_below
+    good = good[well_segmented] if well_segmented.sum() > 1 else good
+    shuffled = np.concatenate([measures(_shuffled(held_out[0], cuts, rng))[0] for cuts in (2, 4)])
     return QualityModel(
         shapes=distributions[0],
         images=distributions[1],
         dice=_regression(np.concatenate(measured), np.array(dice)),
-        in_distribution=tuple(_separation(inside, outside, list(MEASURES).index(name)) for name in ("shape", "image")),
-        limits=_rounded(np.percentile(inside, 99, axis=0)),
+        in_distribution=tuple(_separation(good, shuffled, list(MEASURES).index(name)) for name in ("shape", "image")),
+        limits=_rounded(np.percentile(good, 99, axis=0)),
         flag_below=flag_below,
     )
 
@@ -162,12 +162,12 @@ def _regression(measures: Numbers, dice: Numbers) -> Logistic:
     return Logistic(_short(solved[0] + weights @ mean), _rounded(weights))
 
 
-def _separation(inside: Numbers, outside: Numbers, index: int) -> Logistic:
+def _separation(usual: Numbers, shuffled: Numbers, index: int) -> Logistic:
     """The probability of being in distribution by one measure alone: linear discriminant with prior ``OUT_OF_DISTRIBUTION``."""
-    near, far = inside[:, index], outside[:, index]
+    near, far = usual[:, index], shuffled[:, index]
     slope = max(0.0, far.mean() - near.mean()) / max((near.var() + far.var()) / 2, 1e-6)
     base = slope * (near.mean() + far.mean()) / 2 + np.log(1 / OUT_OF_DISTRIBUTION - 1)
-    return Logistic(_short(base), _rounded(slope * np.eye(inside.shape[1])[index]))
+    return Logistic(_short(base), _rounded(slope * np.eye(usual.shape[1])[index]))
 
 
 def _rounded(values: Numbers) -> tuple[float, ...]:
