@@ -10,7 +10,7 @@ import pytest
 
 from bioseg import recipes
 from bioseg.datasets import phantom_layouts
-from bioseg.pipelines import scoring
+from bioseg.pipelines import assemble, scoring
 from bioseg.record import differences
 from bioseg.studies import adaptation, cross_hospital, sessions
 from bioseg.studies.cross_hospital import BUDGETS, RECIPES, TRIALS, Benchmark, results, run_benchmark
@@ -60,6 +60,7 @@ def done(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     patch = pytest.MonkeyPatch()
     patch.setattr(cross_hospital, "FOLDS", 2)
     patch.setattr(cross_hospital, "Clock", Ticks)
+    patch.setattr(assemble, "_draw", lambda *_: None)
     patch.setattr(scoring, "_draw", lambda *_: None)  # most of the time of runs this small
     benchmark = Benchmark(sets, tmp_path_factory.mktemp("benchmark") / "out", SETTINGS, device="cpu")
     count, finished = 0, False
