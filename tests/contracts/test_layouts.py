@@ -95,7 +95,11 @@ def test_the_same_seed_the_same_files(layout: tuple[ModuleType, Write, int, int,
     assert contents("a") == contents("b") != contents("c")
 
 
-@pytest.mark.parametrize("module", {module for module, *_ in LAYOUTS}, ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module",
+    sorted({module for module, *_ in LAYOUTS}, key=lambda module: module.__name__),
+    ids=lambda module: module.__name__,
+)
 def test_a_folder_of_another_kind_is_refused_by_name(module: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all")
     with pytest.raises(BiosegError, match=tmp_path.name):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bioseg.datasets.targets import core
+from bioseg.datasets.targets import marker
 from bioseg.postprocess.boxes import Boxes, bounding_box, find_boxes
 from bioseg.postprocess.instances import Instances, find_objects
 from bioseg.postprocess.masks import Postprocess, finish
@@ -20,7 +20,7 @@ class TestMarkers:
         for number, disc in enumerate(discs((20, 20), (20, 34), (50, 50), radius=8), 1):
             labels[disc] = number
         labels[0, 0] = 9  # one pixel
-        inner = core(labels)
+        inner = marker(labels)
         assert ndimage.label(inner)[1] == 4
         assert not (inner & (labels == 0)).any()
         assert all(0 < (inner & (labels == n)).sum() <= (labels == n).sum() for n in (1, 2, 3, 9))
@@ -28,7 +28,7 @@ class TestMarkers:
 
     def test_a_larger_share_is_a_smaller_marker(self) -> None:
         labels = discs((30, 30), radius=20)[0].astype(np.int32)
-        assert core(labels, share=0.8).sum() < core(labels, share=0.4).sum() < core(labels, share=0.0).sum() + 1
+        assert marker(labels, share=0.8).sum() < marker(labels, share=0.4).sum() < marker(labels, share=0.0).sum() + 1
 
 
 class TestObjects:
