@@ -51,8 +51,8 @@ def get(name: str) -> SegmentationRecipe:
 
 
 SMALL = (
-    "preparation.size_px=[64,64]",
-    "training.epochs=2",
+    "preparation.size_px=[32,32]",
+    "training.epochs=1",
     "training.batch_size=4",
     "training.validation_batch_size=4",
 )
@@ -65,7 +65,7 @@ def test_every_recipe_has_a_phantom() -> None:
 
 @pytest.mark.parametrize("name", PHANTOMS)
 def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
-    PHANTOMS[name](tmp_path / "data", count=14, seed=0, size_px=64)
+    PHANTOMS[name](tmp_path / "data", count=12, seed=0, size_px=48)
     calls: list[tuple[str, int, int, str]] = []
     job = TrainJob(get(name), tmp_path / "data", tmp_path / "run", settings=(*SMALL, *MORE.get(name, ())))
     result = train(job, Callbacks(progress=lambda *call: calls.append(call)))
@@ -191,7 +191,7 @@ def test_a_recipe_is_the_method_and_takes_any_folder_and_split(name: str, tmp_pa
     phantom_layouts.write_images_masks(tmp_path / "data", count=9, seed=0, size_px=32)
     ids = [case.id for case in list_cases(tmp_path / "data")]
     parts = dict(zip(ids, ["test", "validation", "train"] * 3, strict=True))
-    small = ("preparation.size_px=[32,32]", "training.epochs=1", "training.batch_size=3")
+    small = ("preparation.size_px=[32,32]", "training.epochs=1", "training.batch_size=3", "quality=null")
     job = TrainJob(
         get(name),
         tmp_path / "data",
@@ -205,7 +205,7 @@ def test_a_recipe_is_the_method_and_takes_any_folder_and_split(name: str, tmp_pa
     assert record["parts"] == {part: ids[start::3] for start, part in enumerate(("test", "validation", "train"))}
     assert result.summary["cases"] == 3 and result.test is not None and result.test["cases"] == 3
     # By its own split, of a folder that is in none of its layouts.
-    plain = train(replace(job, split=None, out=tmp_path / "plain", settings=(*small, "quality=null")))
+    plain = train(replace(job, split=None, out=tmp_path / "plain", settings=small))
     assert plain.summary["cases"] >= 1
     # The method is the same.
     if name != "auto":
