@@ -28,6 +28,7 @@ _MODULES = {
 _NAMES = {
     "cross_entropy_and_picture_dice": "cross_entropy_and_image_dice",
     "list_pictures": "list_images",
+    "list_boxes_or_masks": "list_cases",
     "Quality": "QualityModel",
     "Cloud": "Distribution",
     "Falling": "Logistic",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bioseg.datasets import augment
-from bioseg.datasets.augment import Augmentation, Turn, apply, draw, strong_intensity
+from bioseg.datasets.augment import Augmentation, Parameters, apply, draw, strong_intensity
 from bioseg.types import BiosegError
 
 GEOMETRY = {
@@ -50,8 +50,8 @@ def centre(plane: Tensor) -> tuple[float, float]:
 
 
 def changed(how: Augmentation, images: Tensor, masks: Tensor | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
-    turn = draw(how, np.random.default_rng(seed), len(images), (images.shape[2], images.shape[3]))
-    return apply(images, (images > 0.5).float() if masks is None else masks, turn)
+    drawn = draw(how, np.random.default_rng(seed), len(images), (images.shape[2], images.shape[3]))
+    return apply(images, (images > 0.5).float() if masks is None else masks, drawn)
 
 
 def test_all_parameters_are_covered_here():
@@ -69,11 +69,11 @@ class TestChance:
             assert after[0] is images
             assert after[1] is masks
 
-    def test_the_same_turn_gives_the_same_batch_and_leaves_its_input_alone(self):
+    def test_the_same_parameters_give_the_same_batch_and_leaves_its_input_alone(self):
         images, masks = smooth(), (smooth() > 0.5).float()
         before = images.clone(), masks.clone()
-        turn = draw(self.everything, np.random.default_rng(3), 8, (48, 48))
-        first, second = apply(images, masks, turn), apply(images, masks, turn)
+        drawn = draw(self.everything, np.random.default_rng(3), 8, (48, 48))
+        first, second = apply(images, masks, drawn), apply(images, masks, drawn)
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
         assert torch.equal(images, before[0])
         assert torch.equal(masks, before[1])
@@ -94,14 +94,14 @@ class TestChance:
     def test_every_image_has_its_own_turn_and_no_neighbour_matters(self):
         how = replace(self.everything, noise=0.0, fourier_chance=0.0)  # these two are of the batch as a whole
         images, masks = smooth(6), (smooth(6) > 0.5).float()
-        turn = draw(how, np.random.default_rng(0), 6, (48, 48))
-        together = apply(images, masks, turn)
+        drawn = draw(how, np.random.default_rng(0), 6, (48, 48))
+        together = apply(images, masks, drawn)
         for i in range(6):
-            own = replace(turn, affine=turn.affine[i : i + 1], steps=tuple((f, p[i : i + 1]) for f, p in turn.steps))
+            own = replace(drawn, affine=drawn.affine[i : i + 1], steps=tuple((f, p[i : i + 1]) for f, p in drawn.steps))
             alone = apply(images[i : i + 1], masks[i : i + 1], own)
             assert torch.allclose(alone[0], together[0][i : i + 1], atol=1e-5)
             assert torch.equal(alone[1], together[1][i : i + 1])
-        assert len({tuple(row) for row in turn.affine.reshape(6, -1)}) == 6
+        assert len({tuple(row) for row in drawn.affine.reshape(6, -1)}) == 6
 
     @pytest.mark.parametrize("name", CHANCES)
     def test_a_chance_spares_its_share_of_images_bit_for_bit(self, name):
@@ -225,13 +225,13 @@ class TestIntensity:
     )
     def test_by_hand(self, step, parameters, expected):
         images = torch.linspace(0, 1, 5).reshape(1, 1, 1, 5)
-        after, _ = apply(images, images, Turn(None, "zero", ((step, np.array(parameters, np.float32)),), 0))
+        after, _ = apply(images, images, Parameters(None, "zero", ((step, np.array(parameters, np.float32)),), 0))
         assert after.flatten().tolist() == pytest.approx(expected, abs=1e-6)
 
     def test_blur_spreads_a_point_as_a_gaussian_does_and_keeps_its_sum(self):
         point = torch.zeros(1, 1, 11, 11)
         point[0, 0, 5, 5] = 1
-        after, _ = apply(point, point, Turn(None, "zero", ((augment._blur, np.array([1.0], np.float32)),), 0))
+        after, _ = apply(point, point, Parameters(None, "zero", ((augment._blur, np.array([1.0], np.float32)),), 0))
         assert float(after.sum()) == pytest.approx(1, abs=1e-5)
         assert float(after[0, 0, 5, 6] / after[0, 0, 5, 5]) == pytest.approx(np.exp(-0.5), abs=1e-5)
         assert float(after[0, 0, 7, 5] / after[0, 0, 5, 5]) == pytest.approx(np.exp(-2), abs=1e-5)
@@ -239,10 +239,10 @@ class TestIntensity:
     def test_noise_has_the_deviation_that_was_drawn(self):
         grey = torch.full((2, 1, 128, 128), 0.5)
         steps = ((augment._noise, np.array([0.05, 0.0], np.float32)),)
-        after, _ = apply(grey, grey, Turn(None, "zero", steps, 7))
+        after, _ = apply(grey, grey, Parameters(None, "zero", steps, 7))
         assert float(after[0].std()) == pytest.approx(0.05, rel=0.05)
         assert torch.equal(after[1], grey[1])
-        other, _ = apply(grey, grey, Turn(None, "zero", steps, 8))
+        other, _ = apply(grey, grey, Parameters(None, "zero", steps, 8))
         assert not torch.equal(after, other)
 
     def test_the_bias_field_is_smooth(self):
@@ -255,7 +255,7 @@ class TestIntensity:
         grey = 0.4 + 0.2 * smooth(12, 2)
         kernels = np.random.default_rng(0).standard_normal((12, 25)).astype(np.float32)
         steps = ((augment._convolution, np.concatenate([kernels, np.ones((12, 1), np.float32)], 1)),)
-        after, _ = apply(grey, grey, Turn(None, "zero", steps, 0))
+        after, _ = apply(grey, grey, Parameters(None, "zero", steps, 0))
         assert torch.allclose(after.mean((2, 3)), grey.mean((2, 3)), atol=1e-3)
         assert torch.allclose(after.std((2, 3)), grey.std((2, 3)), rtol=0.02)
         assert (after - grey).abs().mean((2, 3)).min() > 1e-3

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bioseg.datasets import targets
+from bioseg.datasets import cache, samples as loading, targets
 from bioseg.datasets.layouts import nuclei
 from bioseg.datasets.samples import InMemory, Streamed, load
 from bioseg.images import prepare
@@ -134,7 +134,7 @@ class TestWindows:
         small = Case("b", "b", save(tmp_path / "b.png", np.full((10, 30), 200, np.uint8)), case.masks)
         small = replace(small, masks=(save(tmp_path / "n.png", np.ones((10, 30), np.uint8)),))
         samples = load([case, small], self.HOW)
-        assert isinstance(samples, dataset.Patches)
+        assert isinstance(samples, loading.Patches)
         rng, seen = np.random.default_rng(0), set()
         for _ in range(20):
             (batch,) = samples.batches([0, 1], 2, rng)
@@ -234,7 +234,7 @@ class TestProblems:
         def slip(case: Case, how: Preparation) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(dataset, "prepare_case", slip)
+        monkeypatch.setattr(loading, "prepare_case", slip)
         with pytest.raises(ZeroDivisionError):
             load(cases, HOW)
 
@@ -243,14 +243,14 @@ class TestMemory:
     @pytest.mark.parametrize(("size", "workers"), [(2, 1), (3, 4), (1, 4)])
     def test_a_stream_runs_ahead_but_not_far(self, cases, monkeypatch, size, workers):
         """Counted: cases whose preparation was begun less those handed over, while the reader is slow."""
-        begun, lock, real = [0], threading.Lock(), dataset.prepare_case
+        begun, lock, real = [0], threading.Lock(), loading.prepare_case
 
         def counted(case: Case, how: Preparation) -> object:
             with lock:
                 begun[0] += 1
             return real(case, how)
 
-        monkeypatch.setattr(dataset, "prepare_case", counted)
+        monkeypatch.setattr(loading, "prepare_case", counted)
         samples = streamed(cases * 6, workers=workers)
         bound, most, taken = max(2 * size, 2 * workers), 0, 0
         for batch in samples.batches(range(6 * COUNT), size):
@@ -261,14 +261,14 @@ class TestMemory:
         assert size < most <= bound + size
 
     def test_a_reader_who_leaves_stops_the_work(self, cases, monkeypatch):
-        begun, real = [], dataset.prepare_case
+        begun, real = [], loading.prepare_case
 
         def slow(case: Case, how: Preparation) -> object:
             begun.append(case)
             time.sleep(0.005)
             return real(case, how)
 
-        monkeypatch.setattr(dataset, "prepare_case", slow)
+        monkeypatch.setattr(loading, "prepare_case", slow)
         threads = threading.active_count()
         batches = streamed(cases * 6, workers=1).batches(range(6 * COUNT), 8)
         next(batches)
@@ -300,7 +300,7 @@ class TestCache:
         def never(case: Case, how: Preparation) -> None:
             raise AssertionError("prepared again")
 
-        monkeypatch.setattr(dataset, "prepare_case", never)
+        monkeypatch.setattr(loading, "prepare_case", never)
         again = everything(load(cases, HOW, workers=1), list(range(COUNT)), 4)
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
@@ -309,10 +309,10 @@ class TestCache:
         load(cases[:1], HOW)
         (entry,) = self.entries(root)
         code = (
-            "import sys; from pathlib import Path; from bioseg.data import dataset, prepare; from bioseg.types import *\n"
+            "import sys; from pathlib import Path; from bioseg.data import loading, prepare; from bioseg.types import *\n"
             "image, *masks = map(Path, sys.argv[1:])\n"
             "how = prepare.Preparation((16, 12), intensity=(call(prepare.fixed_window, low=0, high=255),))\n"
-            "print(dataset._key([Case('00', 'p0', image, tuple(masks))], how))"
+            "print(loading._key([Case('00', 'p0', image, tuple(masks))], how))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(cases[0].image), *map(str, cases[0].masks)],

@@ -281,14 +281,14 @@ def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
 ) -> None:
     """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
-    from bioseg.datasets import folders
+    from bioseg.datasets import folders, inspection
 
     with _screen() as screen:
-        scan = folders.inspect(folders.scan(folder), progress=_callbacks(screen).counter("opening"))
+        scan = inspection.inspect(folders.scan(folder), progress=_callbacks(screen).counter("opening"))
     if as_json:
-        _print_json(folders.to_json(scan))
+        _print_json(inspection.to_json(scan))
     else:
-        screen.log("\n".join(folders.scan_lines(scan)))
+        screen.log("\n".join(inspection.scan_lines(scan)))
     raise typer.Exit(0 if scan.clean else 1)
 
 

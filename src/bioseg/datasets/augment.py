@@ -1,9 +1,9 @@
 """Augmentation of whole batches: draw the parameters, then apply them to images and masks alike.
 
-Geometry is one affine map an image; intensity is a chain of cheap steps. Both run where the batch lies.
+Geometry is one affine map per image; intensity is a chain of cheap steps. Both run on the device of the batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -32,25 +32,25 @@ class Augmentation:
         shear_deg: Up to ± degrees.
         zoom: Between two factors, both axes alike; below 1 the content shrinks.
         aspect: Width to height of the content changes by up to this factor either way, its area stays; 1: never.
-        flip_rows: Chance of an upside-down image.
-        flip_cols: Chance of a mirrored image.
+        flip_rows: Probability of an upside-down image.
+        flip_cols: Probability of a left-right mirrored image.
         quarter_turns: 0, 90, 180 or 270°; on square grids only.
-        fill: What comes in from outside, in image and mask alike: the nearest edge, zeros, or the mirrored inside.
-        gamma: x becomes x to the power of exp(± so much).
-        gamma_chance: For an image to get it; so are the other chances.
-        contrast: x becomes (x − mean) · (1 ± so much) + mean.
-        offset: x becomes x ± so much.
-        curve_chance: Of a two-piece line through a random knee.
-        blur_px: SD of a 5×5 Gaussian, at most.
+        fill: What moves in from outside, in image and mask alike: the nearest edge, zeros, or the image mirrored at its edge.
+        gamma: x becomes x to the power of exp(g), g up to ± this.
+        gamma_chance: Probability that an image gets it; the other chances likewise.
+        contrast: x becomes (x − mean) · (1 + c) + mean, c up to ± this.
+        offset: x becomes x + o, o up to ± this.
+        curve_chance: Of a piecewise linear curve through a random knee.
+        blur_px: Largest standard deviation of a 5×5 Gaussian, px.
         blur_chance: See ``gamma_chance``.
-        noise: SD of what is added to each pixel, at most.
+        noise: Largest standard deviation of the Gaussian noise that is added to each pixel.
         noise_chance: See ``gamma_chance``.
-        bias_field: SD of a smooth field that is added.
+        bias_field: Standard deviation of a smooth field that is added.
         bias_chance: See ``gamma_chance``.
         convolution_chance: Of being mixed with a randomly filtered copy.
-        fourier_chance: Of a share of another image's Fourier amplitudes, the phases kept.
+        fourier_chance: Of getting a share of another image's Fourier amplitudes; the phases are kept.
         inversion_chance: Of x becoming 1 − x.
-        distractors: At most so many soft ellipses of one grey are laid over what is outside the mask, so that "dark" or
+        distractors: At most this many soft ellipses of one grey value are laid over the background, so that "dark" or
             "round" alone does not come to mean "foreground".
     """
 
@@ -87,7 +87,7 @@ class Augmentation:
 
 
 def strong_intensity(how: Augmentation) -> Augmentation:
-    """``how`` with strong changes of intensity, for images of machines that training has not seen."""
+    """``how`` with strong changes of intensity, for images of scanners that were not trained on."""
     return replace(how, gamma=0.9, contrast=0.4, offset=0.2, curve_chance=0.3, blur_px=1.5, noise=0.08, bias_field=0.15)
 
 
@@ -96,11 +96,11 @@ class Parameters:
     """What was drawn for one batch.
 
     Attributes:
-        affine: [N, 2, 3], from output to input in [−1, 1] coordinates (x along cols, then y along rows); None: stay.
+        affine: [N, 2, 3], from output to input in [−1, 1] coordinates (x along cols, then y along rows); None: no change.
         fill: As in :class:`Augmentation`.
-        steps: (function, parameters [N, …]) in the order they are applied; an image that is spared has neutral ones.
+        steps: (function, parameters [N, …]) in the order they are applied; an image that is not chosen has neutral ones.
         seed: For the noise of pixels.
-        blobs: [N, K, 7], an ellipse each: centre (row, col) and half axes in halves of a side, angle, grey, opacity.
+        blobs: [N, K, 7], one ellipse each: centre (row, col) and half axes in halves of a side, angle, grey value, opacity.
     """
 
     affine: Numbers | None
@@ -111,7 +111,7 @@ class Parameters:
 
 
 def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[int, int]) -> Parameters:
-    """Draw the changes of ``count`` images of ``shape`` (rows, cols); ``rng`` is the only source of chance."""
+    """Draw the changes of ``count`` images of ``shape`` (rows, cols); ``rng`` is the only source of randomness."""
 
     def within(limit: float) -> Numbers:
         return rng.uniform(-limit, limit, count).astype(np.float32)
@@ -151,20 +151,25 @@ def draw(how: Augmentation, rng: np.random.Generator, count: int, shape: tuple[i
     return Parameters(affine, how.fill, tuple(steps), seed, blobs)
 
 
-def apply(images: Tensor, masks: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+def apply(images: Tensor, masks: Tensor, parameters: Parameters, targets: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
     """Change a batch as drawn.
 
     Args:
         images: [N, channels, rows, cols] in [0, 1].
         masks: [N, K, rows, cols], 0 or 1.
         parameters: Of :func:`draw` for N images of this size.
+        targets: What the K planes are (``Preparation.targets``): ``presence``, which says something of the whole image, stays
+            as it is wherever the image is moved. Empty: all are masks.
 
     Returns:
-        The same shapes; images still in [0, 1], masks still 0 or 1. What was drawn to stay is not copied.
+        The same shapes; images still in [0, 1], masks still 0 or 1. What is not changed is not copied.
     """
     if parameters.affine is not None:
         moved = _move(torch.cat([images, masks], dim=1), parameters.affine, parameters.fill)
-        images, masks = moved[:, : images.shape[1]], (moved[:, images.shape[1] :] > 0.5).to(masks.dtype)
+        before, images, masks = masks, moved[:, : images.shape[1]], (moved[:, images.shape[1] :] > 0.5).to(masks.dtype)
+        for plane, target in enumerate(targets):
+            if target == "presence":
+                masks[:, plane] = before[:, plane]
     if parameters.blobs is not None:
         images = _lay_blobs(images, masks, torch.from_numpy(parameters.blobs).to(images.device))
     for step, values in parameters.steps:
@@ -199,7 +204,7 @@ def _draw_affine(how: Augmentation, rng: np.random.Generator, count: int, shape:
 
 
 def _draw_blobs(rng: np.random.Generator, count: int, most: int) -> Numbers:
-    """Centres anywhere, half axes from .06 to .41 of half a side; each of the ``most`` is there with a chance of one half."""
+    """Centres anywhere, half axes from .06 to .41 of half a side; each of the ``most`` is there with a probability of one half."""
     size = (count, most)
     parts = (
         rng.uniform(-1, 1, size), rng.uniform(-1, 1, size), rng.uniform(0.06, 0.41, size), rng.uniform(0.06, 0.41, size),
@@ -209,7 +214,7 @@ def _draw_blobs(rng: np.random.Generator, count: int, most: int) -> Numbers:
 
 
 def _lay_blobs(images: Tensor, masks: Tensor, blobs: Tensor) -> Tensor:
-    """Ellipses with soft edges over the outside of the first mask."""
+    """Ellipses with soft edges over the background of the first mask."""
     rows, cols = images.shape[2:]
     y = torch.linspace(-1, 1, rows, device=images.device)[:, None]
     x = torch.linspace(-1, 1, cols, device=images.device)
@@ -240,7 +245,7 @@ def _inversion(images: Tensor, hit: Tensor, seed: int) -> Tensor:
 
 
 def _convolution(images: Tensor, values: Tensor, seed: int) -> Tensor:
-    """A random 5×5 filter (Xu et al. 2021), brought back to the image's mean and SD, mixed in by a share."""
+    """A random 5×5 filter (Xu et al. 2021), brought back to the image's mean and standard deviation, mixed in by a share."""
     count, channels, rows, cols = images.shape
     kernels = values[:, :-1].reshape(count, 1, 5, 5).repeat_interleave(channels, dim=0)
     padded = functional.pad(images, (2, 2, 2, 2), mode="replicate").reshape(1, count * channels, rows + 4, cols + 4)
@@ -252,7 +257,7 @@ def _convolution(images: Tensor, values: Tensor, seed: int) -> Tensor:
 
 
 def _fourier(images: Tensor, values: Tensor, seed: int) -> Tensor:
-    """Amplitudes drawn towards those of another image of the batch by a share (Xu et al. 2021, FACT)."""
+    """Amplitudes mixed with those of another image of the batch by a share (Xu et al. 2021, FACT)."""
     hit = values[:, 1].nonzero()[:, 0]
     if not len(hit):
         return images

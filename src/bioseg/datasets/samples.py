@@ -1,19 +1,13 @@
 """Cases prepared for training: in memory where they fit, streamed by parallel workers where they do not.
 
-Workers are threads: nothing is pickled, an epoch starts at once, and decoding and resizing let go of Python's lock.
+Workers are threads: nothing is pickled, an epoch starts at once, and decoding and resizing release Python's lock.
 """
 
-import dataclasses
-import hashlib
-import inspect
-import json
 import os
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bioseg.datasets import cache as caching
 from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
-from bioseg.images import formats, prepare
+from bioseg.images import formats
 from bioseg.images.prepare import Preparation, prepare_image
 from bioseg.types import BiosegError, Case, ImageArray, Problem
 
@@ -56,7 +51,7 @@ class Batch(NamedTuple):
 
 
 def prepare_case(case: Case, how: Preparation) -> Prepared:
-    """ImageArray [channels, rows, cols] and truth [K, rows, cols] on the prepared grid.
+    """Image [channels, rows, cols] and targets [K, rows, cols] on the prepared grid.
 
     Raises:
         BiosegError: A file of the case cannot be used.
@@ -66,10 +61,10 @@ def prepare_case(case: Case, how: Preparation) -> Prepared:
 
 
 class InMemory:
-    """Prepared cases held as two arrays, which a selection shares.
+    """Prepared cases held as two arrays, which selections share.
 
     Attributes:
-        cases: Those that can be asked for, by their place.
+        cases: Those that can be asked for, by their index.
         problems: Cases left out, and why.
     """
 
@@ -94,9 +89,9 @@ class InMemory:
         """The cases numbered ``order``, ``size`` at a time; the last batch may be smaller.
 
         Args:
-            order: Places in ``cases``.
-            size: Cases a batch.
-            rng: Where cases are shown in part, it chooses which; without it, the middle.
+            order: Indices into ``cases``.
+            size: Cases per batch.
+            rng: Where only a patch of an image is returned, it draws which; without it, the middle one.
         """
         for start in range(0, len(order), size):
             chosen = torch.tensor(order[start : start + size])
@@ -110,14 +105,14 @@ class InMemory:
 
 
 class Streamed:
-    """The same face over cases that are read anew every time; about two batches are in memory.
+    """The same interface over cases that are read anew every time; about two batches are in memory.
 
     Attributes:
         cases: Those that could be opened when they were listed.
     """
 
     def __init__(self, cases: Sequence[Case], problems: Sequence[Problem], how: Preparation, workers: int) -> None:
-        """Prepare ``cases`` as ``how`` says, by so many threads."""
+        """Prepare ``cases`` as ``how`` says, in this many threads."""
         self.cases = tuple(cases)
         self._how, self._workers = how, workers
         self._found = {problem.path: problem for problem in problems}
@@ -153,12 +148,12 @@ class Streamed:
 
 
 class Patches:
-    """The same face over whole images of any size, each shown as one window of ``preparation.size_px``.
+    """The same interface over whole images of any size, of each of which a patch of ``preparation.size_px`` is returned.
 
-    Images are kept in 8 bits. A window is drawn anew every time a case is asked for.
+    Images are kept in 8 bits. A patch is drawn anew every time a case is asked for.
 
     Attributes:
-        cases: Those that can be asked for, by their place.
+        cases: Those that can be asked for, by their index.
         problems: Cases left out, and why.
     """
 
@@ -166,7 +161,7 @@ class Patches:
         self, cases: Sequence[Case], problems: Sequence[Problem], planes: Sequence[Tensor], size: tuple[int, int],
         channels: int,
     ) -> None:  # fmt: skip
-        """Hold ``planes``, a case each: [channels + K, rows, cols] uint8, image 0…255, then truth, 0 or 255."""
+        """Hold ``planes``, one array per case: [channels + K, rows, cols] uint8, image 0…255, then targets, 0 or 255."""
         self.cases, self.problems = tuple(cases), tuple(problems)
         self._planes, self._size, self._channels = planes, size, channels
 
@@ -174,15 +169,15 @@ class Patches:
         """As :meth:`InMemory.batches`."""
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            windows = torch.stack([self._window(self._planes[index], rng) for index in chosen]).float() / 255
-            yield Batch(windows[:, : self._channels], windows[:, self._channels :], torch.tensor(chosen))
+            patches = torch.stack([self._patch(self._planes[index], rng) for index in chosen]).float() / 255
+            yield Batch(patches[:, : self._channels], patches[:, self._channels :], torch.tensor(chosen))
 
     def select(self, indices: Sequence[int]) -> "Patches":
         """Only these cases, in this order."""
         cases, planes = [self.cases[index] for index in indices], [self._planes[index] for index in indices]
         return Patches(cases, (), planes, self._size, self._channels)
 
-    def _window(self, planes: Tensor, rng: np.random.Generator | None) -> Tensor:
+    def _patch(self, planes: Tensor, rng: np.random.Generator | None) -> Tensor:
         room = [have - want for have, want in zip(planes.shape[1:], self._size, strict=True)]
         top, left = (int(rng.integers(0, more + 1)) if rng else more // 2 for more in room)
         return planes[:, top : top + self._size[0], left : left + self._size[1]]
@@ -195,16 +190,16 @@ def load(
     cases: Sequence[Case], how: Preparation, *, workers: int | None = None, cache: Path | None = None,
     memory_limit: int = MEMORY_LIMIT, progress: Progress = lambda done, total: None,
 ) -> Samples:  # fmt: skip
-    """Prepare cases with truth; those that cannot be used are left out and named in ``problems``.
+    """Prepare cases with ground truth; those that cannot be used are left out and named in ``problems``.
 
     Args:
         cases: In the order they shall have.
         how: How to prepare them.
-        workers: Threads; by default one a core. They change nothing but the time.
-        cache: Folder of prepared arrays, by default ``BIOSEG_CACHE`` or ``~/.cache/bioseg``. An entry belongs to the
-            preparation, to the code behind it, and to every file's name, size and time of change.
+        workers: Threads; by default one per core. Their number changes nothing but the time.
+        cache: Folder of prepared arrays, by default :func:`bioseg.datasets.cache.root`. An entry belongs to the preparation,
+            to the code behind it, and to every file's name, size and time of change.
         memory_limit: More bytes than this are streamed.
-        progress: Told (done, total).
+        progress: Called with (done, total).
     """
     workers = max(1, os.cpu_count() or 1 if workers is None else workers)
     rows, cols = how.size_px
@@ -212,7 +207,7 @@ def load(
         return _whole(cases, how, workers, progress)
     if len(cases) * rows * cols * (4 * how.channels + len(how.targets)) > memory_limit:
         return _opened(cases, how, workers, progress)
-    entry = (cache or _cache_root()) / f"{_key(cases, how)}.npz"
+    entry = (cache or caching.root()) / f"{caching.key(cases, how)}.npz"
     prepared = _from_cache(entry, cases)
     if prepared is None:
         prepared = _prepare_all(cases, how, workers, progress)
@@ -264,7 +259,7 @@ def _in_order(
     ahead: int,
     progress: Progress = lambda done, total: None,
 ) -> Generator[R, None, None]:
-    """What ``function`` makes of each item, in order, by threads; at most ``ahead`` are begun and not yet taken."""
+    """The results of ``function`` on each item, in order, computed in threads; at most ``ahead`` are begun and not yet taken."""
     pool = ThreadPoolExecutor(workers)
     waiting, begun = iter(items), deque[Future[R]]()
     try:
@@ -293,52 +288,20 @@ def _open(case: Case) -> Case | Problem:
     return case
 
 
-def _cache_root() -> Path:
-    return Path(os.environ.get("BIOSEG_CACHE") or Path.home() / ".cache" / "bioseg") / "prepared"
-
-
-def _key(cases: Sequence[Case], how: Preparation) -> str:
-    """The same in every process, and another one whenever the prepared arrays could be."""
-    steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
-    digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
-    for module in (formats, reading, prepare, targets):
-        digest.update(inspect.getsource(module).encode())
-    for case in cases:
-        digest.update(repr(case).encode())
-        for path in (case.path, *case.masks):
-            try:
-                facts = path.stat()
-                digest.update(f"{facts.st_size} {facts.st_mtime_ns}".encode())
-            except OSError:
-                digest.update(b"absent")
-    return digest.hexdigest()[:32]
-
-
 def _to_cache(entry: Path, prepared: InMemory, cases: Sequence[Case]) -> None:
-    """As .npz, whose checksums tell a damaged file. A cache that cannot be written costs time, nothing else."""
     kept = set(prepared.cases)
     notes = {
         "kept": [index for index, case in enumerate(cases) if case in kept],
         "problems": [(str(problem.path), problem.reason) for problem in prepared.problems],
     }
-    new = entry.with_name(f".{entry.name}.{os.getpid()}.new")
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with open(new, "wb") as file:
-            np.savez(file, notes=json.dumps(notes), images=prepared._images.numpy(), masks=prepared._masks.numpy())
-        new.replace(entry)
-    except OSError:
-        with suppress(OSError):
-            new.unlink()
+    caching.write(entry, caching.Entry(notes, prepared._images.numpy(), prepared._masks.numpy()))
 
 
 def _from_cache(entry: Path, cases: Sequence[Case]) -> InMemory | None:
     """None where there is no entry or it is damaged: it is made again."""
-    try:
-        with np.load(entry, allow_pickle=False) as file:
-            notes = json.loads(str(file["notes"]))
-            images, masks = torch.from_numpy(file["images"]), torch.from_numpy(file["masks"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    found = caching.read(entry)
+    if found is None:
         return None
-    problems = [Problem(Path(path), reason) for path, reason in notes["problems"]]
-    return InMemory([cases[index] for index in notes["kept"]], problems, images, masks)
+    problems = [Problem(Path(path), reason) for path, reason in found.notes["problems"]]
+    kept = [cases[index] for index in found.notes["kept"]]
+    return InMemory(kept, problems, torch.from_numpy(found.images), torch.from_numpy(found.masks))

@@ -1,4 +1,4 @@
-"""What a network learns to draw, beside the mask itself: planes made from a case's truth."""
+"""The planes a network is trained on: the mask itself, and others made from a case's ground truth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,15 @@ from bioseg.images import prepare
 from bioseg.images.prepare import Placement, Preparation
 from bioseg.types import Case, Labels, Mask
 
-CORE = 0.4
-"""The core of an object lies further from its edge than this share of its deepest point."""
+MARKER = 0.4
+"""The marker of an object lies further from its edge than this share of its deepest point."""
 
 
 def draw(case: Case, placement: Placement, how: Preparation) -> NDArray[np.bool_]:
-    """The truth planes that ``how.targets`` names, on the prepared grid.
+    """The planes that ``how.targets`` names, on the prepared grid.
 
-    ``inside``: the mask. ``core``: the inner part of each object, by which objects that touch are told apart.
-    ``anywhere``: all of the image if the mask has any foreground, else nothing.
+    ``foreground``: the mask. ``marker``: the inner part of each object, by which objects that touch are told apart.
+    ``presence``: all of the image if the mask has any foreground, else nothing.
 
     Returns:
         [len(how.targets), rows, cols].
@@ -29,18 +29,18 @@ def draw(case: Case, placement: Placement, how: Preparation) -> NDArray[np.bool_
     if "marker" in how.targets:
         labels = reading.read_labels(case, placement.shape)
         planes["foreground"] = prepare.prepare_mask(labels > 0, placement, how)
-        planes["marker"] = prepare.prepare_mask(core(labels), placement, how)
+        planes["marker"] = prepare.prepare_mask(marker(labels), placement, how)
     else:
-        planes["foreground"] = _inside(case, placement, how)
+        planes["foreground"] = _foreground(case, placement, how)
     planes["presence"] = np.full(planes["foreground"].shape, planes["foreground"].any())
     return np.stack([planes[name] for name in how.targets])
 
 
-def core(labels: Labels, *, share: float = CORE) -> Mask:
+def marker(labels: Labels, *, share: float = MARKER) -> Mask:
     """The pixels of each object whose distance from its edge is above ``share`` of the largest in it.
 
     Args:
-        labels: [rows, cols], 0 outside.
+        labels: [rows, cols], 0 is background.
         share: [0, 1); every object keeps at least one pixel.
     """
     inner = np.zeros(labels.shape, np.bool_)
@@ -53,7 +53,7 @@ def core(labels: Labels, *, share: float = CORE) -> Mask:
     return inner
 
 
-def _inside(case: Case, placement: Placement, how: Preparation) -> Mask:
+def _foreground(case: Case, placement: Placement, how: Preparation) -> Mask:
     """The mask, its parts united before or after resizing as ``how`` says."""
     if how.merge == "before":
         return prepare.prepare_mask(reading.read_mask(case, placement.shape), placement, how)

@@ -38,7 +38,7 @@ def find_images(paths: Iterable[Path]) -> list[Case]:
             for case in folders.list_images(path):
                 found.setdefault(case.path, case)
         elif path.exists():
-            found.setdefault(path, Case(path.stem, "", path))
+            found.setdefault(path, folders.case_of(path))
         else:
             raise BiosegError(f"{path}: no such file or folder")
     if not found:

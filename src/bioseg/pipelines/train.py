@@ -75,7 +75,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
     recipe, reasons = configured(job.recipe, whole.train, job.settings)
     for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
         callbacks.log(line)
-    for line in data.warnings:
+    for line in dict.fromkeys((*data.warnings, *splits.straddling(whole))):
         callbacks.log(f"warning: {line}")
 
     with files.lock(job.out):

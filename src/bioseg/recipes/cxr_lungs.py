@@ -35,5 +35,5 @@ RECIPE = SegmentationRecipe(
     ),
     postprocess=Postprocess(min_object=0.005, max_hole=0.02, keep_largest=2),
     tta="flip",
-    quality=call(fit_quality, least=0.9),
+    quality=call(fit_quality, flag_below=0.9),
 )  # fmt: skip

@@ -19,7 +19,7 @@ RECIPE = SegmentationRecipe(
     name="pneumonia",
     task="pneumonia in frontal chest X-rays",
     purpose="boxes with confidences, none where the image as a whole looks clear",
-    layout=call(rsna.list_boxes_or_masks),
+    layout=call(rsna.list_cases),
     split=call(splits.by_patient, validation=0.1, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(

@@ -17,7 +17,7 @@ RECIPE = SegmentationRecipe(
     name="pneumonia-reference",
     task="pneumonia in frontal chest X-rays",
     purpose="reproduces a published residual network on the RSNA challenge",
-    layout=call(rsna.list_boxes_or_masks),
+    layout=call(rsna.list_cases),
     split=call(splits.by_patient, validation=2560 / 26684, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.fixed_window, low=0.0, high=255.0),)),

@@ -57,7 +57,7 @@ def fit_segmenter(
                 group["lr"] = group["base"] * factor
             images, masks = batch.images.to(device), batch.masks.to(device)
             changes = augment.draw(recipe.augmentation, rng, len(images), (images.shape[-2], images.shape[-1]))
-            images, masks = augment.apply(images, masks, changes)
+            images, masks = augment.apply(images, masks, changes, recipe.preparation.targets)
             with autocast(device, bfloat16_on_cpu=how.bfloat16):
                 logits = network(images.contiguous(memory_format=MEMORY_FORMAT))
             loss = how.loss(logits, masks)

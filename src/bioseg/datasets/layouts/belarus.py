@@ -7,19 +7,19 @@ from bioseg.types import Case
 
 
 def list_cases(folder: Path) -> list[Case]:
-    """One image a patient.
+    """The images with their masks; patients are unknown: the file names are mere numbers.
 
     Raises:
-        BiosegError: Neither ``folder`` nor ``folder/Belarus`` has that layout.
+        OtherLayoutError: Neither ``folder`` nor ``folder/Belarus`` has that layout.
     """
     root = root_with(folder, "images/*.png", "Belarus")
     return [
         Case(
             id=image.stem,
-            patient=image.stem,
+            patient="",
             image=image,
             masks=(mask,) if (mask := root / "masks" / image.name).exists() else (),
             source="Belarus",
         )
-        for image in sorted((root / "images").glob("*.png"), key=lambda path: path.stem)
+        for image in sorted((root / "images").glob("[!.]*.png"), key=lambda path: path.stem)
     ]

@@ -3,55 +3,60 @@
 import re
 from pathlib import Path
 
-from bioseg.datasets.layouts.common import read_table
+from bioseg import files
+from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.types import BiosegError, Case
+
+TOPS = ("lv_deeplearning", "sunnybrook", "sunnybrook-png")
+_SLICE = re.compile(r"(?P<patient>(?:SCD|P)\d+)[_-]\d+", re.I)
 
 
 def list_cases(folder: Path) -> list[Case]:
     """Cases of whichever layout ``folder``, or the archive's own top folder in it, has.
 
-    - ``training/*.dcm`` with ``training/*.png``, then ``test/*.dcm`` with ``test/GT/*.png`` (source "training", "test");
-      the patient is the name up to its first ``_`` or ``-``.
+    - ``training/*.dcm`` with ``training/*.png``, then ``test/*.dcm`` with ``test/GT/*.png`` (source "training", "test"),
+      named ``<patient>_<slice>``.
     - ``dicoms/<patient>/<n>.dcm`` with ``contourfiles/<other name>/i-contours/IM-0001-<n>-…txt`` and ``link.csv``.
     - ``Images/…/<patient>-IM-….png`` with ``Labels/…`` of the same name.
 
     Raises:
-        BiosegError: It has none of them.
+        OtherLayoutError: It has none of them.
+        BiosegError: It has several, which hold the same patients; or ``link.csv`` has other columns.
     """
-    for root in (folder, *(folder / name for name in ("lv_deeplearning", "sunnybrook", "sunnybrook-png"))):
-        cases = _slices(root) or _contours(root) or _pngs(root)
-        if cases:
-            return sorted(cases, key=lambda case: case.id)
-    raise BiosegError(
-        f"{folder}: neither training/*.dcm, nor dicoms/ with contourfiles/ and link.csv, nor Images/**/*-IM-*.png here; "
-        "give the unpacked folder of the set"
-    )
+    found = {}
+    for root in (folder, *(folder / name for name in TOPS)):
+        if cases := _slices(root) or _contours(root) or _pngs(root):
+            found[root] = sorted(cases, key=lambda case: case.id)
+    if len(found) > 1:
+        names = ", ".join(str(root) for root in found)
+        raise BiosegError(f"{folder}: holds several copies of the left ventricle data ({names}); give one of them")
+    if not found:
+        raise OtherLayoutError(
+            f"{folder}: neither training/*.dcm, nor dicoms/ with contourfiles/ and link.csv, nor Images/**/*-IM-*.png here; "
+            "give the unpacked folder of the set"
+        )
+    return next(iter(found.values()))
 
 
 def _slices(root: Path) -> list[Case]:
     cases = []
     for part, labels in (("training", root / "training"), ("test", root / "test" / "GT")):
         for image in (root / part).glob("*.dcm"):
-            mask = labels / f"{image.stem}.png"
-            cases.append(
-                Case(
-                    id=f"{part}/{image.stem}",
-                    patient=re.split("[_-]", image.stem)[0],
-                    image=image,
-                    masks=(mask,) if mask.exists() else (),
-                    source=part,
-                )
-            )
+            if name := _SLICE.fullmatch(image.stem):
+                mask = labels / f"{image.stem}.png"
+                masks = (mask,) if mask.exists() else ()
+                cases.append(Case(f"{part}/{image.stem}", name["patient"], image, masks, source=part))
     return cases
 
 
 def _contours(root: Path) -> list[Case]:
-    if not (root / "link.csv").exists():
+    table = root / "link.csv"
+    if not (table.exists() and (root / "contourfiles").is_dir()):
         return []
     cases = []
-    for row in read_table(root / "link.csv"):
+    for row in files.read_csv(table):
         if "patient_id" not in row or "original_id" not in row:
-            raise BiosegError(f"{root / 'link.csv'}: columns {', '.join(row)}; expected patient_id,original_id")
+            raise BiosegError(f"{table}: columns {', '.join(row)}; expected patient_id,original_id")
         dicom, name = row["patient_id"], row["original_id"]
         for contour in (root / "contourfiles" / name / "i-contours").glob("IM-*.txt"):
             number = int(contour.name.split("-")[2])

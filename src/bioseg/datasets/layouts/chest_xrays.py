@@ -5,21 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from bioseg.datasets.layouts import jsrt, montgomery, shenzhen
-from bioseg.types import BiosegError, Case
+from bioseg.datasets.layouts.common import OtherLayoutError
+from bioseg.types import Case
 
 
 def list_cases(folder: Path) -> list[Case]:
-    """The cases of every set; a patient's number has its set in front, since two sets use the same ones.
+    """The cases of every set; a patient's number has its set in front, since two sets use the same numbers.
 
     Raises:
-        BiosegError: None of the sets lies in ``folder``.
+        OtherLayoutError: None of the sets lies in ``folder``.
     """
     found: list[Case] = []
     for layout in (montgomery, jsrt, shenzhen):
-        with suppress(BiosegError):
+        with suppress(OtherLayoutError):
             found += layout.list_cases(folder)
     if not found:
-        raise BiosegError(
+        raise OtherLayoutError(
             f"{folder}: no MontgomerySet, JSRT or ShenzhenSet here; give the folder they were unpacked into"
         )
     return sorted((replace(case, patient=f"{case.source}-{case.patient}") for case in found), key=lambda case: case.id)

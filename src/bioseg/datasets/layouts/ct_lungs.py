@@ -10,7 +10,7 @@ def list_cases(folder: Path) -> list[Case]:
     """Slices of one ID belong to one patient.
 
     Raises:
-        BiosegError: Neither ``folder`` nor ``folder/ct-lungs`` has that layout.
+        OtherLayoutError: Neither ``folder`` nor ``folder/ct-lungs`` has that layout.
     """
     root = root_with(folder, "2d_images/ID_*.tif", "ct-lungs")
     return [

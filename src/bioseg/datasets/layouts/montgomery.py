@@ -7,10 +7,10 @@ from bioseg.types import Case
 
 
 def list_cases(folder: Path) -> list[Case]:
-    """One image a patient, NNNN; the truth is the union of both lungs.
+    """One image per patient, NNNN; the ground truth is the union of both lungs.
 
     Raises:
-        BiosegError: Neither ``folder`` nor a folder in it has that layout.
+        OtherLayoutError: Neither ``folder`` nor a folder in it has that layout.
     """
     root = root_with(folder, "CXR_png/MCUCXR_*.png", "MontgomerySet")
     masks = [root / "ManualMask" / side for side in ("leftMask", "rightMask")]

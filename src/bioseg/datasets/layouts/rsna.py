@@ -1,9 +1,9 @@
-"""RSNA pneumonia challenge: ``stage_2_train_images/<patientId>.dcm`` and ``stage_2_train_labels.csv``, a row a box."""
+"""RSNA pneumonia challenge: ``stage_2_train_images/<patientId>.dcm`` and ``stage_2_train_labels.csv``, a row per box."""
 
 from pathlib import Path
 
-from bioseg.datasets import folders
-from bioseg.datasets.layouts.common import read_table, root_with
+from bioseg import files
+from bioseg.datasets.layouts.common import root_with
 from bioseg.types import BiosegError, Box, Case
 
 TABLE = "stage_2_train_labels.csv"
@@ -13,7 +13,8 @@ def list_cases(folder: Path) -> list[Case]:
     """Images of the table that are there, each with its boxes, none where Target is 0.
 
     Raises:
-        BiosegError: Neither ``folder`` nor ``folder/rsna`` has that layout, or the table has other columns.
+        OtherLayoutError: Neither ``folder`` nor ``folder/rsna`` holds the table.
+        BiosegError: The table has other columns.
     """
     root = root_with(folder, TABLE, "rsna")
     boxes = read_boxes(root / TABLE)
@@ -25,17 +26,6 @@ def list_cases(folder: Path) -> list[Case]:
     ]
 
 
-def list_boxes_or_masks(folder: Path) -> list[Case]:
-    """The cases of :func:`list_cases` or, without that layout, those of any folder of images and masks.
-
-    Raises:
-        BiosegError: The label table has other columns, or the folder has two layouts at once.
-    """
-    if any((root / TABLE).exists() for root in (folder, folder / "rsna")):
-        return list_cases(folder)
-    return folders.list_cases(folder)
-
-
 def read_boxes(table: Path) -> dict[str, tuple[Box, ...]]:
     """The boxes of every patient in a label table, in px of the 1024×1024 images.
 
@@ -43,7 +33,7 @@ def read_boxes(table: Path) -> dict[str, tuple[Box, ...]]:
         BiosegError: It has other columns, or a coordinate is no number.
     """
     boxes: dict[str, tuple[Box, ...]] = {}
-    for row in read_table(table):
+    for row in files.read_csv(table):
         try:
             there = boxes.setdefault(row["patientId"], ())
             if row["Target"] == "1":

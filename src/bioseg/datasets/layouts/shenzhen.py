@@ -7,10 +7,10 @@ from bioseg.types import Case
 
 
 def list_cases(folder: Path) -> list[Case]:
-    """One image a patient, NNNN; images without a mask have no truth.
+    """One image per patient, NNNN; images without a mask have no ground truth.
 
     Raises:
-        BiosegError: Neither ``folder`` nor ``folder/ShenzhenSet`` has that layout.
+        OtherLayoutError: Neither ``folder`` nor ``folder/ShenzhenSet`` has that layout.
     """
     root = root_with(folder, "CXR_png/CHNCXR_*.png", "ShenzhenSet")
     return [

@@ -1,0 +1,127 @@
+"""Open every file of a folder and say what was found: for people and for machines."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bioseg.datasets import cases as reading
+from bioseg.datasets import splits, suspicious
+from bioseg.datasets.folders import FolderScan
+from bioseg.datasets.patients import few
+from bioseg.datasets.suspicious import Description
+from bioseg.datasets.tree import printable
+from bioseg.types import BiosegError, Case, Problem
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A case that can be used: whether it has foreground, and its mask in numbers (None for boxes)."""
+
+    foreground: bool
+    description: Description | None
+
+
+def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None) -> FolderScan:
+    """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong."""
+    problems: list[Problem] = []
+    empty: list[str] = []
+    descriptions: dict[str, Description] = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, (case, found) in enumerate(zip(scan.cases, pool.map(_open, scan.cases), strict=True), 1):
+            if isinstance(found, Problem):
+                problems.append(found)
+            elif not found.foreground:
+                empty.append(case.id)
+            elif found.description:
+                descriptions[case.id] = found.description
+            progress(done, len(scan.cases))
+    known = {case.id: case.patient for case in scan.cases}
+    return replace(
+        scan,
+        problems=tuple(problems),
+        empty=tuple(empty),
+        suspicious=suspicious.find(descriptions, known),
+        inspected=True,
+    )
+
+
+def scan_lines(scan: FolderScan) -> list[str]:
+    """The scan for a person, a fact per line."""
+    cases = scan.cases
+    files, most = sum(len(case.masks) for case in cases), max((len(case.masks) for case in cases), default=0)
+    united = f", up to {most} per image (their union is the ground truth)" if most > 1 else ""
+    known = len({case.patient for case in cases if case.patient})
+    lines = [
+        f"{printable(str(scan.folder))}: {scan.layout}",
+        _line("images", f"{len(cases)} with ground truth, {files} mask files{united}"),
+        _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
+    ]
+    if scan.split:
+        sizes = ", ".join(f"{len(getattr(scan.split, part))} {part}" for part in splits.PARTS)
+        lines.append(_line("split", f"the folder's own: {sizes}"))
+    if scan.inspected:
+        lines.append(_line("usable", f"{len(cases) - len(scan.problems)} of {len(cases)}"))
+    lines += [_line("warning", warning) for warning in scan.warnings]
+    lines += _listing("images without a mask", scan.without_mask)
+    lines += _listing("masks without an image", scan.without_image)
+    lines += _listing("image or mask? not used as a mask", scan.ambiguous)
+    lines += _listing("masks without foreground", scan.empty)
+    lines += [_line("cannot be used", printable(problem.reason)) for problem in scan.problems]
+    lines += [_line("suspicious", str(one)) for one in scan.suspicious]
+    lines += [_line("skipped", f"{printable(str(one.path))}: {one.reason}") for one in scan.skipped]
+    return lines
+
+
+def to_json(scan: FolderScan) -> dict[str, Any]:
+    """The scan for a machine."""
+    return {
+        "folder": printable(str(scan.folder)),
+        "layout": scan.layout,
+        "cases": [
+            {
+                "id": case.id,
+                "patient": case.patient,
+                "image": printable(str(case.path)),
+                "masks": [printable(str(mask)) for mask in case.masks],
+            }
+            for case in scan.cases
+        ],
+        "patients_from": scan.patients_from,
+        "patients_unknown": sum(not case.patient for case in scan.cases),
+        "split": splits.ids(scan.split) if scan.split else None,
+        "warnings": list(scan.warnings),
+        "without_mask": [printable(str(path)) for path in scan.without_mask],
+        "without_image": [printable(str(path)) for path in scan.without_image],
+        "ambiguous": [printable(str(path)) for path in scan.ambiguous],
+        "no_foreground": list(scan.empty),
+        "problems": _problems(scan.problems),
+        "suspicious": [{"cases": list(one.cases), "reason": one.reason} for one in scan.suspicious],
+        "skipped": _problems(scan.skipped),
+        "clean": scan.clean,
+    }
+
+
+def _open(case: Case) -> _Opened | Problem:
+    try:
+        pixels = reading.read_image(case).pixels
+        mask = reading.read_mask(case, pixels.shape[:2])
+    except BiosegError as fault:
+        return Problem(case.path, str(fault))
+    return _Opened(bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None)
+
+
+def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"path": printable(str(one.path)), "reason": printable(one.reason)} for one in problems]
+
+
+def _line(what: str, text: str) -> str:
+    return f"{what:<14} {text}"
+
+
+def _listing(what: str, items: Iterable[Path | str]) -> list[str]:
+    """A few of them by name, and how many there are."""
+    names = [printable(item.name) if isinstance(item, Path) else item for item in items]
+    return [_line(what, f"{len(names)}: {few(names)}")] if names else []
