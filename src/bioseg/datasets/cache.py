@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import time
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
-from bioseg.images import formats, prepare
+from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
 from bioseg.types import BiosegError, Case
 
@@ -68,8 +67,8 @@ def key(cases: Sequence[Case], how: Preparation) -> str:
     """The same in every process, and another one whenever the prepared arrays could differ."""
     steps = [(step.function.__module__, step.function.__qualname__, step.arguments) for step in how.intensity]
     digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
-    for module in (formats, reading, prepare, targets):
-        digest.update(inspect.getsource(module).encode())
+    for path in _code():
+        digest.update(path.read_bytes())
     for case in cases:
         digest.update(repr(case).encode())
         for path in (case.path, *case.masks):
@@ -79,6 +78,11 @@ def key(cases: Sequence[Case], how: Preparation) -> str:
             except OSError:
                 digest.update(b"absent")
     return digest.hexdigest()[:32]
+
+
+def _code() -> list[Path]:
+    """The source files whose functions make prepared arrays of files."""
+    return [*sorted(Path(prepare.__file__).parent.glob("*.py")), Path(reading.__file__), Path(targets.__file__)]
 
 
 def read(path: Path) -> Entry | None:

@@ -11,7 +11,7 @@ from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
 from bioseg.datasets.splits import Split
 from bioseg.datasets.suspicious import Suspicion
-from bioseg.datasets.tree import printable, walk
+from bioseg.datasets.tree import escaped, walk
 from bioseg.specs import Call
 from bioseg.types import BiosegError, Case, Problem
 
@@ -95,7 +95,7 @@ def list_images(folder: Path) -> list[Case]:
             cases |= {case.path: case for case in sorted(layout(folder), key=lambda case: case.id)}
     found = pairing.pair(folder, _unclaimed(files, list(cases.values())))
     others = sorted({*(case.path for case in found.cases), *found.without_mask})
-    named = [(printable(path.relative_to(folder).as_posix()), path) for path in others]
+    named = [(escaped(path.relative_to(folder).as_posix()), path) for path in others]
     more = [case_of(path, name, source=folder.name) for name, path in named]  # the same, whether masked or not
     return [*_printable(list(cases.values())), *more]
 
@@ -227,4 +227,4 @@ def _unclaimed(files: Sequence[Path], cases: Sequence[Case]) -> list[Path]:
 
 
 def _printable(cases: Sequence[Case]) -> list[Case]:
-    return [replace(case, id=name) if (name := printable(case.id)) != case.id else case for case in cases]
+    return [replace(case, id=name) if (name := escaped(case.id)) != case.id else case for case in cases]

@@ -12,7 +12,7 @@ from bioseg.datasets import splits, suspicious
 from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
-from bioseg.datasets.tree import printable
+from bioseg.datasets.tree import escaped
 from bioseg.types import BiosegError, Case, Problem
 
 
@@ -55,7 +55,7 @@ def scan_lines(scan: FolderScan) -> list[str]:
     united = f", up to {most} per image (their union is the ground truth)" if most > 1 else ""
     known = len({case.patient for case in cases if case.patient})
     lines = [
-        f"{printable(str(scan.folder))}: {scan.layout}",
+        f"{escaped(str(scan.folder))}: {scan.layout}",
         _line("images", f"{len(cases)} with ground truth, {files} mask files{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
@@ -69,23 +69,23 @@ def scan_lines(scan: FolderScan) -> list[str]:
     lines += _listing("masks without an image", scan.without_image)
     lines += _listing("image or mask? not used as a mask", scan.ambiguous)
     lines += _listing("masks without foreground", scan.empty)
-    lines += [_line("cannot be used", printable(problem.reason)) for problem in scan.problems]
+    lines += [_line("cannot be used", escaped(problem.reason)) for problem in scan.problems]
     lines += [_line("suspicious", str(one)) for one in scan.suspicious]
-    lines += [_line("skipped", f"{printable(str(one.path))}: {one.reason}") for one in scan.skipped]
+    lines += [_line("skipped", f"{escaped(str(one.path))}: {one.reason}") for one in scan.skipped]
     return lines
 
 
 def to_json(scan: FolderScan) -> dict[str, Any]:
     """The scan for a machine."""
     return {
-        "folder": printable(str(scan.folder)),
+        "folder": escaped(str(scan.folder)),
         "layout": scan.layout,
         "cases": [
             {
                 "id": case.id,
                 "patient": case.patient,
-                "image": printable(str(case.path)),
-                "masks": [printable(str(mask)) for mask in case.masks],
+                "image": escaped(str(case.path)),
+                "masks": [escaped(str(mask)) for mask in case.masks],
             }
             for case in scan.cases
         ],
@@ -93,9 +93,9 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "patients_unknown": sum(not case.patient for case in scan.cases),
         "split": splits.ids(scan.split) if scan.split else None,
         "warnings": list(scan.warnings),
-        "without_mask": [printable(str(path)) for path in scan.without_mask],
-        "without_image": [printable(str(path)) for path in scan.without_image],
-        "ambiguous": [printable(str(path)) for path in scan.ambiguous],
+        "without_mask": [escaped(str(path)) for path in scan.without_mask],
+        "without_image": [escaped(str(path)) for path in scan.without_image],
+        "ambiguous": [escaped(str(path)) for path in scan.ambiguous],
         "no_foreground": list(scan.empty),
         "problems": _problems(scan.problems),
         "suspicious": [{"cases": list(one.cases), "reason": one.reason} for one in scan.suspicious],
@@ -114,7 +114,7 @@ def _open(case: Case) -> _Opened | Problem:
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    return [{"path": printable(str(one.path)), "reason": printable(one.reason)} for one in problems]
+    return [{"path": escaped(str(one.path)), "reason": escaped(one.reason)} for one in problems]
 
 
 def _line(what: str, text: str) -> str:
@@ -123,5 +123,5 @@ def _line(what: str, text: str) -> str:
 
 def _listing(what: str, items: Iterable[Path | str]) -> list[str]:
     """A few of them by name, and how many there are."""
-    names = [printable(item.name) if isinstance(item, Path) else item for item in items]
+    names = [escaped(item.name) if isinstance(item, Path) else item for item in items]
     return [_line(what, f"{len(names)}: {few(names)}")] if names else []

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bioseg.datasets.layouts import jsrt
-from bioseg.datasets.tree import printable
+from bioseg.datasets.tree import escaped
 from bioseg.images import formats
 from bioseg.types import Array, BiosegError, Case
 
@@ -85,7 +85,7 @@ def case_of(image: Path, name: str = "", masks: tuple[Path, ...] = (), source: s
     """A case of one image file, with what is known of formats without a header."""
     film = jsrt.is_film(image)
     return Case(
-        id=name or printable(image.stem),
+        id=name or escaped(image.stem),
         patient="",
         image=image,
         masks=masks,
@@ -212,10 +212,10 @@ def _ids(folder: Path, images: Sequence[Path]) -> dict[Path, str]:
         [image.relative_to(folder).as_posix() for image in images],
     )
     for way in ways:
-        readable = [printable(name) for name in way]
+        readable = [escaped(name) for name in way]
         if len(set(readable)) == len(images):
             return dict(zip(images, readable, strict=True))
     return {
-        image: f"{printable(name)} ({number})"
+        image: f"{escaped(name)} ({number})"
         for number, (image, name) in enumerate(zip(images, ways[-1], strict=True), 1)
     }

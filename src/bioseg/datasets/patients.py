@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg import files
-from bioseg.datasets.tree import printable
+from bioseg.datasets.tree import escaped
 from bioseg.images import formats
 from bioseg.types import BiosegError, Case
 
@@ -122,10 +122,10 @@ def _entries(path: Path) -> dict[str, str]:
 
 def _keys(case: Case, folder: Path) -> set[str]:
     """What a table may call a case."""
-    keys = {case.id, printable(case.path.name), printable(case.path.stem)}
+    keys = {case.id, escaped(case.path.name), escaped(case.path.stem)}
     if case.path.is_relative_to(folder):
         inner = case.path.relative_to(folder)
-        keys |= {printable(inner.as_posix()), printable(inner.with_suffix("").as_posix())}
+        keys |= {escaped(inner.as_posix()), escaped(inner.with_suffix("").as_posix())}
     return keys
 
 

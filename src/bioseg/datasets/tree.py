@@ -66,9 +66,13 @@ def walk(folder: Path) -> Tree:
     return Tree(tuple(sorted(found)), tuple(sorted(skipped, key=lambda one: one.path)))
 
 
-def printable(text: str) -> str:
-    """``text`` with the bytes of a file name that is not UTF-8 as ``\\xff``, so that it can be printed and written."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def escaped(text: str) -> str:
+    """``text`` with what cannot be printed spelled out, so that different file names stay different.
+
+    Bytes that are not UTF-8 become ``\\xff``, control characters ``\\n`` and the like.
+    """
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:

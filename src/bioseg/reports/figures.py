@@ -339,10 +339,11 @@ def reduced(case: Shown) -> Shown:
     every = step(case)
     if every == 1:
         return case
-    down, across = case.truth.shape[0] // every, case.truth.shape[1] // every
-    inside = (slice(0, down * every), slice(0, across * every))
-    blocks = case.image[inside].reshape(down, every, across, every, *case.image.shape[2:])
-    truth, predicted = (mask[inside][every // 2 :: every, every // 2 :: every] for mask in (case.truth, case.predicted))
+    tall, wide = (min(every, side) for side in case.truth.shape)  # an image of 3×2000 keeps a row
+    down, across = case.truth.shape[0] // tall, case.truth.shape[1] // wide
+    inside = (slice(0, down * tall), slice(0, across * wide))
+    blocks = case.image[inside].reshape(down, tall, across, wide, *case.image.shape[2:])
+    truth, predicted = (mask[inside][tall // 2 :: tall, wide // 2 :: wide] for mask in (case.truth, case.predicted))
     return Shown(case.name, blocks.mean(axis=(1, 3), dtype=np.float32), truth, predicted, case.dice)
 
 
