@@ -1,57 +1,20 @@
-"""Augmentation: chance comes in by the front door, geometry is the same for mask and image, intensity is the image's."""
+"""Augmentation: all randomness is drawn first, and geometry is the same for mask and image."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from bioseg.datasets import augment
-from bioseg.datasets.augment import Augmentation, Parameters, apply, draw, strong_intensity
+from bioseg.datasets.augment import Augmentation, apply, draw
 from bioseg.types import BiosegError
-
-GEOMETRY = {
-    "rotation_deg": 30.0, "shift": 0.2, "shear_deg": 15.0, "zoom": (0.6, 1.6), "aspect": 1.5, "flip_rows": 1.0,
-    "flip_cols": 1.0, "quarter_turns": True,
-}  # fmt: skip
-INTENSITY = {
-    "gamma": 0.9, "contrast": 0.4, "offset": 0.2, "curve_chance": 0.5, "blur_px": 1.5, "noise": 0.08,
-    "bias_field": 0.15, "convolution_chance": 0.5, "fourier_chance": 0.5,
-    "inversion_chance": 0.5,
-}  # fmt: skip
-CHANCES = {
-    "gamma": "gamma_chance", "blur_px": "blur_chance", "noise": "noise_chance", "bias_field": "bias_chance",
-    "curve_chance": "curve_chance", "convolution_chance": "convolution_chance", "fourier_chance": "fourier_chance",
-    "inversion_chance": "inversion_chance",
-}  # fmt: skip
+from tests.datasets.augmented import CHANCES, GEOMETRY, INTENSITY, blob, centre, changed, smooth
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Images this small gain nothing from more; conftest gives them back."""
     torch.set_num_threads(1)
-
-
-def blob(rows: int, cols: int, centre: tuple[float, float], sd: float = 6.0) -> Tensor:
-    r, c = np.mgrid[:rows, :cols] + 0.5
-    return torch.from_numpy(np.exp(-((r - centre[0]) ** 2 + (c - centre[1]) ** 2) / (2 * sd**2)))[None, None].float()
-
-
-def smooth(count: int = 8, channels: int = 1, rows: int = 48, cols: int = 48) -> Tensor:
-    coarse = torch.rand(count, channels, 6, 6, generator=torch.Generator().manual_seed(0))
-    return torch.nn.functional.interpolate(coarse, (rows, cols), mode="bilinear")
-
-
-def centre(plane: Tensor) -> tuple[float, float]:
-    r, c = (index + 0.5 for index in np.indices(plane.shape))
-    weights = plane.numpy().astype(float)
-    return (r * weights).sum() / weights.sum(), (c * weights).sum() / weights.sum()
-
-
-def changed(how: Augmentation, images: Tensor, masks: Tensor | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
-    drawn = draw(how, np.random.default_rng(seed), len(images), (images.shape[2], images.shape[3]))
-    return apply(images, (images > 0.5).float() if masks is None else masks, drawn)
 
 
 def test_all_parameters_are_covered_here():
@@ -69,7 +32,7 @@ class TestChance:
             assert after[0] is images
             assert after[1] is masks
 
-    def test_the_same_parameters_give_the_same_batch_and_leaves_its_input_alone(self):
+    def test_the_same_parameters_give_the_same_batch_and_leave_the_input_alone(self):
         images, masks = smooth(), (smooth() > 0.5).float()
         before = images.clone(), masks.clone()
         drawn = draw(self.everything, np.random.default_rng(3), 8, (48, 48))
@@ -198,89 +161,6 @@ class TestGeometry:
             assert after[1].mean() == pytest.approx(share, abs=0.02)
 
 
-class TestIntensity:
-    @pytest.mark.parametrize("channels", [1, 3])
-    @pytest.mark.parametrize("name", INTENSITY)
-    def test_changes_images_within_0_and_1_and_no_mask(self, name, channels):
-        assert len(INTENSITY) == 10
-        images, masks = smooth(16, channels), (smooth(16) > 0.5).float()
-        for extreme in (images, torch.zeros_like(images), torch.ones_like(images)):
-            after = changed(Augmentation(**{name: INTENSITY[name]}), extreme, masks)
-            assert after[1] is masks
-            assert after[0].shape == images.shape
-            assert after[0].isfinite().all()
-            assert after[0].min() >= 0
-            assert after[0].max() <= 1
-        assert not torch.equal(changed(Augmentation(**{name: INTENSITY[name]}), images)[0], images)
-
-    @pytest.mark.parametrize(
-        ("step", "parameters", "expected"),
-        [
-            (augment._gamma, [np.log(2)], [0.0, 0.0625, 0.25, 0.5625, 1.0]),
-            (augment._curve, [[0.25, 0.5]], [0.0, 0.5, 2 / 3, 5 / 6, 1.0]),
-            (augment._contrast, [[0.5, 0.1]], [0.35, 0.475, 0.6, 0.725, 0.85]),
-            (augment._inversion, [1.0], [1.0, 0.75, 0.5, 0.25, 0.0]),
-            (augment._bias_field, [np.full((4, 4), -0.1)], [0.0, 0.15, 0.4, 0.65, 0.9]),
-        ],
-    )
-    def test_by_hand(self, step, parameters, expected):
-        images = torch.linspace(0, 1, 5).reshape(1, 1, 1, 5)
-        after, _ = apply(images, images, Parameters(None, "zero", ((step, np.array(parameters, np.float32)),), 0))
-        assert after.flatten().tolist() == pytest.approx(expected, abs=1e-6)
-
-    def test_blur_spreads_a_point_as_a_gaussian_does_and_keeps_its_sum(self):
-        point = torch.zeros(1, 1, 11, 11)
-        point[0, 0, 5, 5] = 1
-        after, _ = apply(point, point, Parameters(None, "zero", ((augment._blur, np.array([1.0], np.float32)),), 0))
-        assert float(after.sum()) == pytest.approx(1, abs=1e-5)
-        assert float(after[0, 0, 5, 6] / after[0, 0, 5, 5]) == pytest.approx(np.exp(-0.5), abs=1e-5)
-        assert float(after[0, 0, 7, 5] / after[0, 0, 5, 5]) == pytest.approx(np.exp(-2), abs=1e-5)
-
-    def test_noise_has_the_deviation_that_was_drawn(self):
-        grey = torch.full((2, 1, 128, 128), 0.5)
-        steps = ((augment._noise, np.array([0.05, 0.0], np.float32)),)
-        after, _ = apply(grey, grey, Parameters(None, "zero", steps, 7))
-        assert float(after[0].std()) == pytest.approx(0.05, rel=0.05)
-        assert torch.equal(after[1], grey[1])
-        other, _ = apply(grey, grey, Parameters(None, "zero", steps, 8))
-        assert not torch.equal(after, other)
-
-    def test_the_bias_field_is_smooth(self):
-        grey = torch.full((20, 1, 64, 64), 0.5)
-        after = changed(Augmentation(bias_field=0.1, bias_chance=1.0), grey)[0]
-        assert after.diff(dim=2).abs().max() < 0.05
-        assert after.std() > 0.03
-
-    def test_a_random_filter_keeps_mean_and_deviation(self):
-        grey = 0.4 + 0.2 * smooth(12, 2)
-        kernels = np.random.default_rng(0).standard_normal((12, 25)).astype(np.float32)
-        steps = ((augment._convolution, np.concatenate([kernels, np.ones((12, 1), np.float32)], 1)),)
-        after, _ = apply(grey, grey, Parameters(None, "zero", steps, 0))
-        assert torch.allclose(after.mean((2, 3)), grey.mean((2, 3)), atol=1e-3)
-        assert torch.allclose(after.std((2, 3)), grey.std((2, 3)), rtol=0.02)
-        assert (after - grey).abs().mean((2, 3)).min() > 1e-3
-
-    def test_fourier_mixing_takes_the_partners_amplitudes_and_keeps_the_phases(self):
-        images = smooth(2)
-        after = augment._fourier(images, torch.tensor([[1.0, 1.0], [0.0, 0.0]]), 0)
-        ours, own, partner = (torch.fft.rfft2(one) for one in (after[0], images[0], images[1]))
-        assert torch.allclose(ours.abs(), partner.abs(), atol=1e-3)
-        strong = own.abs() > 1
-        assert torch.allclose((ours * own.conj()).angle()[strong], torch.zeros(()), atol=1e-2)
-        assert torch.allclose(after[1], images[1], atol=1e-5)
-
-    def test_strong_intensity_adds_what_was_measured_and_keeps_the_geometry(self):
-        geometry = Augmentation(rotation_deg=10.0, zoom=(0.8, 1.2), flip_cols=0.5)
-        strong = asdict(strong_intensity(geometry))
-        added = {name: value for name, value in strong.items() if value != asdict(geometry)[name]}
-        assert added == {
-            "gamma": 0.9, "contrast": 0.4, "offset": 0.2, "curve_chance": 0.3, "blur_px": 1.5, "noise": 0.08,
-            "bias_field": 0.15,
-        }  # fmt: skip
-        chances = [strong[name] for name in ("gamma_chance", "blur_chance", "noise_chance", "bias_chance")]
-        assert chances == [0.8, 0.3, 0.3, 0.4]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -296,7 +176,8 @@ def test_refuses_what_cannot_be_drawn(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(BiosegError) as caught:
         Augmentation(**wrong)
-    assert f"augmentation.{name}: {value!r}" in str(caught.value)
+    assert str(caught.value).startswith(f"augmentation.{name}: ")
+    assert all(str(part) in str(caught.value) for part in np.ravel(value))
 
 
 class TestDistractors:
@@ -324,3 +205,19 @@ def test_a_mirrored_fill_continues_the_image():
     for fill, least in (("zero", 0.0), ("mirror", 1e-4)):
         seen, _ = changed(Augmentation(shift=0.3, fill=fill), images + 0.2)
         assert (seen[:, 0].amin((1, 2)) > least).all() == (fill == "mirror")
+
+
+@pytest.mark.parametrize("fill", ["nearest", "zero", "mirror"])
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_presence_is_of_the_whole_image_wherever_that_is_moved(name, fill):
+    """Zeros came in from outside, so that a moved image with an object was half without one."""
+    images, foreground = smooth(8), (smooth(8) > 0.5).float()
+    presence = (torch.arange(8) % 2).float()[:, None, None, None].expand(8, 1, 48, 48)
+    masks = torch.cat([foreground, presence], dim=1)
+    drawn = draw(Augmentation(**{name: GEOMETRY[name]}, fill=fill), np.random.default_rng(0), 8, (48, 48))
+    before = masks.clone()
+    seen, after = apply(images, masks, drawn, ("foreground", "presence"))
+    assert torch.equal(after[:, 1:], presence)
+    assert torch.equal(masks, before)
+    plain, alone = apply(images, foreground, drawn)
+    assert torch.equal(seen, plain) and torch.equal(after[:, :1], alone)

@@ -1,8 +1,5 @@
-"""Prepared samples: in memory and streamed alike, bad files named and left out, a cache that is never wrong."""
+"""Prepared samples: in memory and streamed alike, bad files named and left out."""
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -11,18 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from bioseg.datasets import cache, samples as loading, targets
+from bioseg.datasets import samples as loading
+from bioseg.datasets import targets
 from bioseg.datasets.layouts import nuclei
-from bioseg.datasets.samples import InMemory, Streamed, load
+from bioseg.datasets.samples import InMemory, Patches, Streamed, load
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
 from bioseg.specs import call
 from bioseg.types import Box, Case
-
-HOW = Preparation((16, 12), intensity=(call(prepare.fixed_window, low=0, high=255),))
-COUNT = 11
+from tests.datasets.prepared_cases import COUNT, HOW, everything, save, write_cases
 
 
 @pytest.fixture(autouse=True)
@@ -30,26 +25,9 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def save(path: Path, pixels: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 @pytest.fixture
 def cases(tmp_path: Path) -> list[Case]:
-    """Images of different sizes with two mask files each; every image's brightness is its number."""
-    made = []
-    for i in range(COUNT):
-        shape = (20 + i, 30 - i)
-        masks = []
-        for part in range(2):
-            mask = np.zeros(shape, np.uint8)
-            mask[2 + 8 * part : 8 + 8 * part, 3:15] = 255
-            masks.append(save(tmp_path / f"masks/{i:02}_{part}.png", mask))
-        image = save(tmp_path / f"images/{i:02}.png", np.full(shape, 10 * i, np.uint8))
-        made.append(Case(f"{i:02}", f"p{i}", image, tuple(masks)))
-    return made
+    return write_cases(tmp_path)
 
 
 def spoil(cases: list[Case], tmp_path: Path) -> tuple[list[Case], dict[int, str]]:
@@ -63,19 +41,13 @@ def spoil(cases: list[Case], tmp_path: Path) -> tuple[list[Case], dict[int, str]
     return cases, {1: "01.png", 3: "03_1.png", 4: "04_0.png", 6: "5×6", 8: "neither mask nor boxes"}
 
 
-def everything(samples: InMemory | Streamed, order: list[int], size: int) -> tuple[torch.Tensor, ...]:
-    batches = list(samples.batches(order, size))
-    assert all(len(batch.images) == size for batch in batches[:-1])
-    return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-
-
 def streamed(cases: list[Case], how: Preparation = HOW, workers: int = 2) -> Streamed:
     samples = load(cases, how, workers=workers, memory_limit=0)
     assert isinstance(samples, Streamed)
     return samples
 
 
-class TestFaces:
+class TestInterface:
     @pytest.mark.parametrize("workers", [1, 2, 5])
     def test_in_memory_and_streamed_give_the_same_whatever_the_workers(self, cases, workers):
         memory, stream = load(cases, HOW, workers=workers), streamed(cases, workers=workers)
@@ -117,24 +89,24 @@ class TestFaces:
         assert isinstance(load(cases, HOW, memory_limit=needed), InMemory)
         assert isinstance(load(cases, HOW, memory_limit=needed - 1), Streamed)
 
-    def test_progress_is_told_case_by_case(self, cases):
+    def test_progress_is_reported_case_by_case(self, cases):
         for limit in (0, 10**9):
             told: list[tuple[int, int]] = []
             load(cases, HOW, memory_limit=limit, progress=lambda done, total, told=told: told.append((done, total)))
             assert told == [(i, COUNT) for i in range(1, COUNT + 1)]
 
 
-class TestWindows:
+class TestPatches:
     HOW = Preparation((16, 12), intensity=HOW.intensity, fit="patches", targets=("foreground", "marker"))
 
-    def test_windows_show_parts_of_the_images_and_truth_stays_with_them(self, tmp_path):
+    def test_patches_are_parts_of_the_images_and_masks_move_with_them(self, tmp_path):
         values = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) // 8
         image = save(tmp_path / "a.png", values.astype(np.uint8))
         case = Case("a", "a", image, (save(tmp_path / "m.png", (values >= 100).astype(np.uint8)),))
         small = Case("b", "b", save(tmp_path / "b.png", np.full((10, 30), 200, np.uint8)), case.masks)
         small = replace(small, masks=(save(tmp_path / "n.png", np.ones((10, 30), np.uint8)),))
         samples = load([case, small], self.HOW)
-        assert isinstance(samples, loading.Patches)
+        assert isinstance(samples, Patches)
         rng, seen = np.random.default_rng(0), set()
         for _ in range(20):
             (batch,) = samples.batches([0, 1], 2, rng)
@@ -155,8 +127,8 @@ class TestWindows:
         assert round(float(next(part.batches([0], 1)).images[0, 0, 8, 6] * 255)) == 10 * int(part.cases[0].id)
 
 
-class TestTruth:
-    def test_anywhere_says_of_the_whole_image_whether_there_is_any(self, cases):
+class TestTargets:
+    def test_presence_says_of_the_whole_image_whether_there_is_any(self, cases):
         how = replace(HOW, targets=("foreground", "presence"))
         boxed = [replace(cases[0], masks=(), boxes=boxes) for boxes in ((), (Box(2, 2, 6, 6),))]
         masks = everything(load(boxed, how), [0, 1], 2)[1]
@@ -183,7 +155,7 @@ class TestTruth:
         assert touched[:, 0].all()
 
     @pytest.mark.parametrize("merge", ["before", "after"])
-    def test_boxes_are_truth_and_none_of_them_an_empty_mask(self, cases, merge):
+    def test_boxes_are_ground_truth_and_none_of_them_an_empty_mask(self, cases, merge):
         boxed = [replace(cases[0], masks=(), boxes=boxes) for boxes in ((), (Box(0, 0, 15, 20), Box(15, 0, 15, 20)))]
         samples = load(boxed, replace(HOW, merge=merge))
         assert samples.problems == ()
@@ -281,91 +253,6 @@ class TestMemory:
     def test_selections_share_the_arrays(self, cases):
         samples = load(cases, HOW)
         assert samples.select([1, 2])._images.data_ptr() == samples._images.data_ptr()
-
-
-class TestCache:
-    @pytest.fixture
-    def root(self) -> Path:
-        return Path(os.environ["BIOSEG_CACHE"]) / "prepared"
-
-    def entries(self, root: Path) -> list[Path]:
-        found = sorted(root.iterdir())
-        assert all(path.suffix == ".npz" for path in found), "a temporary file was left behind"
-        return found
-
-    def test_the_second_time_nothing_is_prepared(self, cases, root, monkeypatch):
-        first = everything(load(cases, HOW), list(range(COUNT)), 4)
-        assert len(self.entries(root)) == 1
-
-        def never(case: Case, how: Preparation) -> None:
-            raise AssertionError("prepared again")
-
-        monkeypatch.setattr(loading, "prepare_case", never)
-        again = everything(load(cases, HOW, workers=1), list(range(COUNT)), 4)
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-    def test_another_process_finds_the_same_entry(self, cases, root):
-        """Names of functions stand in the key, not where in memory they happen to lie."""
-        load(cases[:1], HOW)
-        (entry,) = self.entries(root)
-        code = (
-            "import sys; from pathlib import Path; from bioseg.data import loading, prepare; from bioseg.types import *\n"
-            "image, *masks = map(Path, sys.argv[1:])\n"
-            "how = prepare.Preparation((16, 12), intensity=(call(prepare.fixed_window, low=0, high=255),))\n"
-            "print(loading._key([Case('00', 'p0', image, tuple(masks))], how))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(cases[0].image), *map(str, cases[0].masks)],
-            capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "77"}, check=True,
-        )  # fmt: skip
-        assert done.stdout.strip() == entry.stem
-
-    def test_whatever_changes_the_arrays_changes_the_entry(self, cases, root):
-        load(cases, HOW)
-        different = [
-            replace(HOW, size_px=(12, 16)), replace(HOW, channels=3), replace(HOW, fit="letterbox"),
-            replace(HOW, interpolation="nearest"), replace(HOW, mask_interpolation="nearest"),
-            replace(HOW, mask_threshold=0.1), replace(HOW, merge="after"), replace(HOW, crop_px=(10, 10)),
-            replace(HOW, intensity=(call(prepare.fixed_window, low=0, high=200),)),
-            replace(HOW, intensity=(call(prepare.min_max),)),
-        ]  # fmt: skip
-        for count, how in enumerate(different, 2):
-            load(cases, how)
-            assert len(self.entries(root)) == count
-        load(cases[::-1], HOW)
-        os.utime(cases[0].masks[1], ns=(0, 12345))
-        load(cases, HOW)
-        save(cases[0].image, np.full((20, 30), 200, np.uint8))
-        samples = load(cases, HOW)
-        assert len(self.entries(root)) == len(different) + 4
-        assert everything(samples, [0], 1)[0].mean() == pytest.approx(200 / 255)
-
-    @pytest.mark.parametrize("damage", ["cut", "empty", "bit", "foreign", "arrays"])
-    def test_a_damaged_entry_is_made_again(self, cases, root, damage):
-        first = everything(load(cases, HOW), list(range(COUNT)), 4)
-        (entry,) = self.entries(root)
-        data = bytearray(entry.read_bytes())
-        if damage == "bit":
-            data[len(data) // 2] ^= 4
-        new = {"cut": data[: len(data) // 2], "empty": b"", "bit": data, "foreign": b"no archive at all"}
-        if damage == "arrays":
-            np.savez(entry, images=np.zeros(3))
-        else:
-            entry.write_bytes(new[damage])
-        again = everything(load(cases, HOW), list(range(COUNT)), 4)
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert self.entries(root) == [entry]
-        assert len(entry.read_bytes()) == len(data)
-
-    def test_a_place_that_cannot_be_written_costs_time_only(self, cases, tmp_path):
-        blocked = tmp_path / "file"
-        blocked.write_text("")
-        assert len(load(cases, HOW, cache=blocked).cases) == COUNT
-
-    def test_where_it_lies_can_be_said(self, cases, tmp_path, root):
-        load(cases, HOW, cache=tmp_path / "mine")
-        assert len(self.entries(tmp_path / "mine")) == 1
-        assert not root.exists()
 
 
 @pytest.mark.data

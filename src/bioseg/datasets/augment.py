@@ -247,6 +247,8 @@ def _inversion(images: Tensor, hit: Tensor, seed: int) -> Tensor:
 def _convolution(images: Tensor, values: Tensor, seed: int) -> Tensor:
     """A random 5×5 filter (Xu et al. 2021), brought back to the image's mean and standard deviation, mixed in by a share."""
     count, channels, rows, cols = images.shape
+    if rows * cols < 2:  # a single pixel has no standard deviation
+        return images
     kernels = values[:, :-1].reshape(count, 1, 5, 5).repeat_interleave(channels, dim=0)
     padded = functional.pad(images, (2, 2, 2, 2), mode="replicate").reshape(1, count * channels, rows + 4, cols + 4)
     filtered = functional.conv2d(padded, kernels, groups=count * channels).reshape(images.shape)

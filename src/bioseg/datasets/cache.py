@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import threading
 import time
 import zipfile
 import zlib
@@ -104,7 +105,7 @@ def write(path: Path, entry: Entry) -> None:
     limit = limit_bytes()
     if entry.images.nbytes + entry.masks.nbytes > limit:
         return
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(new, "wb") as file:

@@ -150,13 +150,16 @@ def _may_be_dicom(path: Path) -> bool:
 
 def _patient_hash(case: Case) -> str:
     """Of the header alone; empty where there is no PatientID or the file cannot be read, which reading it will report."""
-    from pydicom import dcmread
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
+    last = Tag("PatientID")
     try:
         if not case.path.is_file():
             return ""
-        header = dcmread(case.path, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
-        value = header.get_item("PatientID").value if "PatientID" in header else b""  # as stored: nothing is validated
+        with case.path.open("rb") as file:
+            header = read_partial(file, lambda tag, vr, length: tag > last, specific_tags=[last], force=True)
+        value = header.get_item(last).value if last in header else b""  # as stored: nothing is validated
     except Exception:  # a damaged file may fail in any way; it is named where its pixels are read
         return ""
     patient_id = (value or b"").strip(b" \0") if isinstance(value, bytes | None) else str(value).strip().encode()

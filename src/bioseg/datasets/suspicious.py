@@ -26,8 +26,8 @@ OUTLIER = 6.0
 """This many robust standard deviations from the others, over all of :data:`FEATURES`."""
 FIT = 0.4
 """The contrast along the contour is less than this share of the best one nearby."""
-ONE_POLARITY = 0.95
-"""The contrast is compared where this share of the masks is brighter than what surrounds them, or darker."""
+ONE_POLARITY = 0.9
+"""The contrast is compared where this share of all contrast is of masks brighter than what surrounds them, or darker."""
 LEAST_PX = 25
 """The contour of a smaller mask on the small copy is not compared with the image."""
 GROUP = 4
@@ -178,7 +178,8 @@ def _beside_edges(
 ) -> tuple[dict[str, str], list[Suspicion]]:
     """Cases, and patients with all their cases, whose contours would fit the image much better elsewhere."""
     fits = {name: one.fit for name, one in descriptions.items() if one.fit}
-    bright = np.mean([one.here > 0 for one in fits.values()]) if fits else 0.5
+    total = sum(abs(one.here) for one in fits.values())
+    bright = sum(max(0.0, one.here) for one in fits.values()) / total if total else 0.5
     if len(fits) < LEAST_CASES or max(bright, 1 - bright) < ONE_POLARITY:
         return {}, []
     facts = {
