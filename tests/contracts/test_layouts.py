@@ -13,7 +13,8 @@ from bioseg.images import formats  # fmt: skip
 from bioseg.types import BiosegError, Case
 
 Write = Callable[..., None]
-# Layout, its phantom's writer, cases of six phantoms, patients of them, mask files a case at least, side in px.
+# Layout, its phantom's writer, cases of six phantoms, their patients (each image, where unknown), least mask files per case,
+# side in px.
 LAYOUTS: list[tuple[ModuleType, Write, int, int, int, int]] = [
     (montgomery, phantom_layouts.write_montgomery, 6, 6, 2, 48),
     (jsrt, phantom_layouts.write_jsrt, 6, 6, 2, 2048),
@@ -46,13 +47,13 @@ ARCHIVES: list[tuple[ModuleType, str, int, int]] = [
 def test_every_layout_has_a_phantom() -> None:
     written = {write for _, write, *_ in LAYOUTS}
     assert written == {getattr(phantom_layouts, name) for name in dir(phantom_layouts) if name.startswith("write_")}
-    assert {module for module, *_ in LAYOUTS} >= {module for _, module in folders.KNOWN}
+    assert {module.list_cases for module, *_ in LAYOUTS} >= set(folders.KNOWN.values())
 
 
 def check(found: list[Case], count: int, patients: int) -> None:
     assert len(found) == count
     assert [case.id for case in found] == sorted({case.id for case in found})
-    assert len({case.patient for case in found}) == patients
+    assert len({case.group for case in found}) == patients
     assert all(case.has_truth and case.source for case in found)
 
 
@@ -67,7 +68,7 @@ def test_a_phantom_is_found_and_read(layout: tuple[ModuleType, Write, int, int, 
     for case in found[:3]:
         raw_image = cases.read_image(case)
         shape = raw_image.pixels.shape[:2]
-        assert shape == formats.size(case.image, case.raw)
+        assert shape == formats.size(case.path, case.raw_format)
         mask = cases.read_mask(case, shape)
         areas.append(mask.mean())
         # Truth lies where the image differs: inside and outside do not look alike.
@@ -138,3 +139,5 @@ def test_the_real_archive(real: tuple[ModuleType, str, int, int], archive: Calla
     assert len(scan.cases) == count
     assert not scan.without_image
     assert np.all([case.has_truth for case in scan.cases])
+    assert sorted(case.path for case in scan.cases) == sorted(case.path for case in found)
+    assert (scan.patients_from == "unknown") == (name in ("stage1_train", "opacity"))

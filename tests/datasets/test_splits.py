@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, train_test_split
 
+from bioseg import files
 from bioseg.datasets import splits
 from bioseg.datasets.splits import Split
 from bioseg.types import BiosegError, Case
@@ -103,22 +104,118 @@ def test_grouped_folds(patients: int, each: int, folds: int) -> None:
 
 
 def test_too_few_patients_are_named() -> None:
-    with pytest.raises(BiosegError, match="1 usable patients"):
+    with pytest.raises(BiosegError, match="6 images of 1 patient: too few for 2 parts; add"):
         splits.by_patient(cases(6, per_patient=6))
-    with pytest.raises(BiosegError, match=r"3 usable patients.*5 parts"):
-        splits.grouped_k_fold(cases(3), folds=5)
+    for work in (splits.grouped_k_fold, splits.k_fold):
+        with pytest.raises(BiosegError, match="3 images: too few for 5 parts"):
+            work(cases(3), folds=5)
+        with pytest.raises(BiosegError, match="12 images of 3 patients: too few for 5 parts"):
+            work(cases(12, per_patient=4), folds=5)
+
+
+@pytest.mark.parametrize(("test", "validation", "least"), [(0.2, 0.0, 2), (0.2, 0.1, 3), (0.67, 0.0, 4), (0.4, 0.0, 2)])
+def test_a_random_split_of_a_tiny_set_works_or_says_how_many_it_needs(
+    test: float, validation: float, least: int
+) -> None:
+    for count in range(8):
+        if count >= least:
+            split = splits.random(cases(count), test=test, validation=validation, seed=0)
+            assert split.train and split.test and bool(split.validation) == bool(validation)
+            assert sum(sizes(split)) == count
+        else:
+            plural = "" if count == 1 else "s"
+            with pytest.raises(
+                BiosegError, match=rf"^{count} image{plural}: too few to set .*; give at least {least}$"
+            ):
+                splits.random(cases(count), test=test, validation=validation, seed=0)
+
+
+def test_a_source_that_is_too_small_is_named() -> None:
+    tiny = [Case("x", "x", Path("x"), source="tiny")]
+    with pytest.raises(BiosegError, match="tiny: 1 image: too few"):
+        splits.each_source([*cases(10), *tiny], test=0.2, seed=0)
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_cuts_of_tiny_sets_lose_and_double_nothing(count: int) -> None:
+    for split in (
+        splits.ordered(cases(count), parts=(0.8, 0.1, 0.1)),
+        splits.ordered_tail(cases(count), validation=0.1, test=2),
+        splits.by_source(cases(count), test="test", validation=0.2),
+    ):
+        assert sorted(ids((*split.train, *split.validation, *split.test))) == ids(cases(count))
+
+
+def test_a_patient_with_most_images_is_trained_on() -> None:
+    """Drawn for validation, one patient of ninety images would leave ten to train on."""
+    everyone = [Case(f"a{n:02}", "A", Path("x")) for n in range(90)] + [
+        Case(f"b{n}", "B", Path("x")) for n in range(10)
+    ]
+    for seed in range(6):
+        split = splits.by_patient(everyone, validation=0.2, seed=seed)
+        assert sizes(split) == (90, 10, 0)
+
+
+def test_where_patients_are_unknown_each_image_is_one() -> None:
+    unknown = [Case(f"c{n}", "", Path("x")) for n in range(10)]
+    split = splits.by_patient(unknown, validation=0.2)
+    assert sizes(split) == (8, 2, 0)
+    assert sizes(splits.ordered(unknown, parts=(0.6, 0.2, 0.2), whole_patients=True)) == (6, 2, 2)
+    assert not splits.straddling(split)
+
+
+def test_random_and_k_fold_keep_patients_together() -> None:
+    everyone = cases(60, per_patient=3)
+    for split in (
+        splits.random(everyone, test=0.2, validation=0.2, seed=999),
+        *splits.k_fold(everyone, folds=4, seed=1),
+    ):
+        assert not splits.straddling(split)
+        assert sorted(ids((*split.train, *split.validation, *split.test))) == ids(everyone)
+
+
+def test_patients_in_two_parts_are_warned_of() -> None:
+    split = splits.ordered(cases(20, per_patient=7), parts=(0.5, 0.25, 0.25))
+    (first, second) = splits.straddling(split)
+    assert first == "1 patients have images in train and in validation (p0001): scores are optimistically biased"
+    assert "validation and in test" in second
+
+
+def test_the_checksum_of_the_same_parts_never_changes() -> None:
+    """Records of pretrained models hold it."""
+    split = Split(tuple(cases(3)), tuple(cases(5)[3:]))
+    assert splits.checksum(split) == "0187182cf51a"
+
+
+def write_split(path: Path, split: Split) -> None:
+    files.write_csv(path, ("id", "part"), [(name, part) for part, names in splits.ids(split).items() for name in names])
 
 
 def test_csv(tmp_path: Path) -> None:
     split = splits.by_patient(cases(10), validation=0.2, test=0.2)
-    splits.to_csv(split, tmp_path / "split.csv")
-    again = splits.from_csv(cases(10), path=tmp_path / "split.csv")
+    write_split(tmp_path / "split.csv", split)
+    again = splits.from_csv(cases(10), path=str(tmp_path / "split.csv"))
     assert again == split
     assert splits.checksum(again) == splits.checksum(split) != splits.checksum(splits.by_patient(cases(10), seed=1))
-    with pytest.raises(BiosegError, match="c0009 is not among"):
-        splits.from_csv(cases(9), path=tmp_path / "split.csv")
-    (tmp_path / "split.csv").write_text("id,part\nc0000,training\n")
-    with pytest.raises(BiosegError, match="'training'"):
-        splits.from_csv(cases(10), path=tmp_path / "split.csv")
-    with pytest.raises(BiosegError, match="not a split"):
-        splits.from_csv(cases(10), path=tmp_path / "none.csv")
+    with pytest.raises(BiosegError, match=r"c0009 is not among the 9 cases \(such as c0000\)"):
+        splits.from_csv(cases(9), path=str(tmp_path / "split.csv"))
+    with pytest.raises(BiosegError, match=r"none\.csv"):
+        splits.from_csv(cases(10), path=str(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,part\nc0000,training\n", "c0000 is in part 'training'; there are train, validation, test"),
+        ("id,part\nc0000,train\nc0000,test\n", r"c0000 is there twice \(train, test\)"),
+        ("name,part\nc0000,train\n", "columns name, part; a split has the columns id and part"),
+        ("id,part\nc0000,train,x\n", "line 2"),
+        (b"id,part\n\xff,train\n", "not UTF-8"),
+    ],
+)
+def test_a_wrong_table_is_one_line(text: str | bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BiosegError, match=message) as caught:
+        splits.from_csv(cases(10), path=str(path))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
