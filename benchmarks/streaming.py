@@ -22,28 +22,28 @@ from bioseg.datasets import phantom_layouts
 from bioseg.datasets.layouts import rsna
 from bioseg.datasets.samples import Streamed, load
 from bioseg.settings import override
-from bioseg.training.fit_segmenter import Callbacks, fit_segmenter
+from bioseg.training.fit_segmenter import fit_segmenter
 from bioseg.training.run import Run
 
 DISTINCT, STEPS = 40, 2
 
 
 def write(folder: Path, count: int) -> None:
-    """COUNT images, each with a table row of its own."""
+    """Write COUNT images, each with its own rows in the table."""
     phantom_layouts.write_rsna(folder, count=min(count, DISTINCT), seed=0)
     table = folder / rsna.TABLE
-    head, *rows = table.read_text().splitlines()
+    head, *rows = table.read_text(encoding="utf-8").splitlines()
     images = sorted((folder / "stage_2_train_images").glob("*.dcm"))
     for index in range(len(images), count):
         old = images[index % len(images)]
         name = f"{old.stem[:8]}-{index:05}"
         shutil.copy(old, old.with_name(f"{name}.dcm"))
         rows += [row.replace(old.stem, name) for row in rows[: 3 * DISTINCT] if row.startswith(old.stem)]
-    table.write_text("\n".join([head, *rows]) + "\n")
+    table.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Read everything once, train a little, and say what it took."""
+    """Read everything once, train on a few batches, and report times and memory."""
     recipe = recipes.get("pneumonia-reference")
     samples = load(recipe.layout(folder), recipe.preparation, memory_limit=0)
     assert isinstance(samples, Streamed)
@@ -69,7 +69,7 @@ def measure(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         run = Run(Path(name) / "run", {}, seed=0, device=torch.device("cpu"), resume=False)
         started = time.perf_counter()
-        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(size)), Callbacks())
+        fit_segmenter(run, override(recipe, "training.epochs=1"), few, samples.select(range(min(size, count))))
         together = (time.perf_counter() - started) / (len(few.cases) + size / 3)  # a validation image costs a third
     return {
         "images": seen,

@@ -28,6 +28,9 @@ FIT = 0.4
 """The contrast along the contour is less than this share of the best one nearby."""
 ONE_POLARITY = 0.9
 """The contrast is compared where this share of all contrast is of masks brighter than what surrounds them, or darker."""
+USUAL_FIT, USUAL_SHARE = 0.6, 0.7
+"""Nothing is said of contours unless at least this share of them has this share of the best contrast nearby: there are
+objects, such as opacities in a lung, whose edges the image does not show."""
 LEAST_PX = 25
 """The contour of a smaller mask on the small copy is not compared with the image."""
 GROUP = 4
@@ -182,10 +185,12 @@ def _beside_edges(
     bright = sum(max(0.0, one.here) for one in fits.values()) / total if total else 0.5
     if len(fits) < LEAST_CASES or max(bright, 1 - bright) < ONE_POLARITY:
         return {}, []
-    facts = {
+    facts = {  # contrast here, the best nearby (never smaller), how far away that is
         name: (one.here, one.highest, one.highest_px) if bright > 0.5 else (-one.here, -one.lowest, one.lowest_px)
         for name, one in fits.items()
     }
+    if np.quantile([here / max(best, 1e-9) for here, best, _ in facts.values()], 1 - USUAL_SHARE) < USUAL_FIT:
+        return {}, []
     members: dict[str, list[str]] = {}
     for name in facts:
         members.setdefault(patients.get(name) or f"unknown:{name}", []).append(name)

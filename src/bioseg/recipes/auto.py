@@ -1,4 +1,4 @@
-"""Any folder of images and masks: looks at the data, then chooses size, window, batch, epochs and says why."""
+"""Any folder of images and masks: inspects the training data, chooses size, window, batch size and epochs, and says why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,15 @@ from bioseg.training import losses, optimisers, schedules
 from bioseg.types import BiosegError, Case
 
 SAMPLE = 48
-"""So many cases, evenly spread, are looked at."""
+"""At most this many cases, evenly spread, are opened."""
+
+FEW = 2
+"""Where no mask has more objects than this, no prediction keeps more."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the sampled cases have in common.
+    """Statistics of the sampled cases.
 
     Attributes:
         shape: Median (rows, cols), px.
@@ -36,7 +39,7 @@ class Facts:
         objects: Median number of 8-connected objects in a mask.
         most_objects: Largest number of them, specks under 1 % of their mask left out.
         object_share: Median share of the image that one object covers.
-        foreground: Median share of the image inside the mask.
+        foreground: Median share of the image that the mask covers.
     """
 
     shape: tuple[int, int]
@@ -89,11 +92,22 @@ def look_at(cases: Sequence[Case]) -> Facts:
 
 
 def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
-    """Fit the recipe to the data and say what was chosen and why, a line each."""
+    """Fit the recipe to training cases.
+
+    Args:
+        recipe: Its preparation, augmentation, postprocessing and parts of its training are replaced.
+        cases: Training cases only: what is chosen from masks must not know those that validate.
+
+    Returns:
+        The recipe, and what was chosen and why, a line each.
+
+    Raises:
+        BiosegError: None of the cases can be used.
+    """
     facts = look_at(cases)
     strong = torch.cuda.is_available()
     preparation, reasons = _preparation(facts, largest=512 if strong else 256)
-    count = max(1, round(0.8 * len(cases)))
+    count = len(cases)
     batch_size = max(1, min(16 if strong else 8, count // 4))
     pixels = preparation.size_px[0] * preparation.size_px[1]
     visits = (20_000 if strong else 4_000) * 256**2 / pixels
@@ -105,17 +119,14 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
             flip_rows=0.5 * free, flip_cols=0.5 * free, quarter_turns=free,
         )
     )  # fmt: skip
-    few = facts.most_objects <= 2
-    postprocess = replace(recipe.postprocess, keep_largest=facts.most_objects if few else 0)
+    postprocess = replace(recipe.postprocess, keep_largest=facts.most_objects if facts.most_objects <= FEW else 0)
     reasons += [
         f"{epochs} epochs in batches of {batch_size}: about {visits:,.0f} image visits suit {count} images "
         f"{'on a GPU' if strong else 'without a GPU'}",
         f"{'any' if free else 'upright'} orientation: "
         f"{'colour or many objects an image, as under a microscope' if free else 'grey images with few objects'}"
         f" ({facts.objects:.0f} in the median image)",
-        f"the {facts.most_objects} largest objects are kept: no mask has more"
-        if few
-        else f"all objects are kept: masks have up to {facts.most_objects} of some size",
+        _kept(facts.most_objects),
     ]
     fitted = replace(
         recipe,
@@ -129,8 +140,14 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     return fitted, reasons
 
 
+def _kept(most_objects: int) -> str:
+    if not 0 < most_objects <= FEW:
+        return f"all objects are kept: masks have up to {most_objects} of some size"
+    return f"the largest {'object is' if most_objects == 1 else f'{most_objects} objects are'} kept: no mask has more"
+
+
 def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]:
-    """Grid and window."""
+    """Grid and window, and the reasons."""
     rows, cols = facts.shape
     side = max(rows, cols)
     area_px = facts.object_share * rows * cols * min(1.0, largest / side) ** 2
@@ -165,8 +182,8 @@ def _multiple(side: float) -> int:
 
 RECIPE = SegmentationRecipe(
     name="auto",
-    task="whatever the masks contour",
-    purpose="any folder, no options: chooses size, window, batch and epochs from the data",
+    task="whatever the masks show",
+    purpose="any folder, no options: chooses size, window, batch size and epochs from the data",
     layout=call(folders.list_cases),
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
