@@ -164,7 +164,7 @@ def test_an_image_whose_name_only_sounds_like_a_mask_stays_an_image(tmp_path: Pa
 
 def test_images_without_masks_say_what_to_do(tmp_path: Path) -> None:
     write(tmp_path / "a.png")
-    with pytest.raises(BiosegError, match=r"1 images, none with a mask; put masks"):
+    with pytest.raises(BiosegError, match=r"1 image, none with a mask; put masks"):
         folders.list_cases(tmp_path)
     with pytest.raises(BiosegError, match="no such folder"):
         folders.scan(tmp_path / "nowhere")

@@ -1,11 +1,15 @@
 """A folder with train, val and test parts is a split, and is kept."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bioseg.datasets import folders, inspection, splits
 from bioseg.datasets.folders import FolderScan
+from bioseg.pipelines.train import TrainJob, whole_split
+from bioseg.recipes import auto
+from bioseg.specs import call
 from tests.datasets.folder_files import write, write_dicom, write_pair
 
 
@@ -58,7 +62,7 @@ class TestOwnSplit:
         for part, name, patient in (("train", "a", "P1"), ("train", "b", "P2"), ("val", "c", "P2")):
             write_dicom(tmp_path / part, name, patient)
         (warning,) = folders.scan(tmp_path).warnings
-        assert "1 patients have images in train and in validation" in warning
+        assert "1 patient with images in train and in validation" in warning
 
     def test_images_in_no_part_are_named_and_train_alone_is_no_split(self, tmp_path: Path) -> None:
         write_pair(tmp_path, "a", part="train")
@@ -68,10 +72,42 @@ class TestOwnSplit:
         write_pair(tmp_path, "z", part="more")
         scan = folders.scan(tmp_path)
         assert self.ids(scan) == (["a", "b"], ["c"], [])
-        assert any("1 images lie in no part" in warning and "z" in warning for warning in scan.warnings)
+        assert any("no part (train, val, test): 1 image: z" in warning and "z" in warning for warning in scan.warnings)
 
     def test_one_training_patient_and_no_val_is_said(self, tmp_path: Path) -> None:
         for name in "ab":
             write_dicom(tmp_path / "train", name, "P1")
         write_dicom(tmp_path / "test", "c", "P2")
         assert any("no validation images can be drawn" in warning for warning in folders.scan(tmp_path).warnings)
+
+
+class TestTraining:
+    def job(self, folder: Path, **more: Any) -> TrainJob:
+        return TrainJob(auto.RECIPE, folder, folder / "run", **more)
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for part, names in (("train", "abcd"), ("val", "ef"), ("test", "gh")):
+            for name in names:
+                write_pair(tmp_path, name, part=part)
+        return tmp_path
+
+    def test_it_takes_the_folders_own_parts(self, folder: Path) -> None:
+        scan = folders.scan(folder)
+        assert whole_split(self.job(folder), auto.RECIPE, scan) == (scan.split, "the folder's own parts")
+
+    def test_with_folds_the_test_part_stays_unseen(self, folder: Path) -> None:
+        split, words = whole_split(self.job(folder, folds=3), auto.RECIPE, folders.scan(folder))
+        assert [case.id for case in split.train] == list("abcdef") and not split.validation
+        assert [case.id for case in split.test] == ["g", "h"]
+        assert "test part" in words
+
+    def test_a_split_that_is_asked_for_wins_and_its_leak_is_said(self, folder: Path) -> None:
+        (folder / "patients.csv").write_text("id,patient\na,A\nb,A\nc,C\nd,D\ne,E\nf,F\ng,G\nh,H\n")
+        (folder / "split.csv").write_text("id,part\na,train\nb,validation\nc,train\n")
+        asked = call(splits.from_csv, path=str(folder / "split.csv"))
+        split, words = whole_split(self.job(folder, split=asked), auto.RECIPE, folders.scan(folder))
+        assert splits.ids(split) == {"train": ["a", "c"], "validation": ["b"], "test": []}
+        assert words == (
+            "as asked; 1 patient with images in train and in validation (A): scores are optimistically biased"
+        )

@@ -35,7 +35,7 @@ class TestSeveralSets:
         assert {case.source for case in scan.cases} == {"Montgomery"}
         assert scan.layout == "Montgomery, as published"
         (warning,) = scan.warnings
-        assert "5 images with masks are not part of the layout and are left out" in warning
+        assert "left out, since no part of the layout: 5 images with masks" in warning
 
     def test_sets_of_different_things_are_an_error_that_names_them(self, tmp_path: Path) -> None:
         phantom_layouts.write_montgomery(tmp_path / "MontgomerySet", count=2, size_px=32)
@@ -60,7 +60,7 @@ class TestSeveralSets:
         write(tmp_path / "hospital" / "images" / "y.png")
         scan = folders.scan(tmp_path)
         assert len(scan.cases) == 2
-        assert any("1 images with masks are not part" in warning for warning in scan.warnings)
+        assert any("no part of the layout: 1 image with masks" in warning for warning in scan.warnings)
         assert [path.name for path in scan.without_mask] == ["y.png"]
         assert {case.path.name for case in folders.list_images(tmp_path)} >= {"x.png", "y.png", "MCUCXR_0001_0.png"}
 

@@ -177,7 +177,7 @@ def test_random_and_k_fold_keep_patients_together() -> None:
 def test_patients_in_two_parts_are_warned_of() -> None:
     split = splits.ordered(cases(20, per_patient=7), parts=(0.5, 0.25, 0.25))
     (first, second) = splits.straddling(split)
-    assert first == "1 patients have images in train and in validation (p0001): scores are optimistically biased"
+    assert first == "1 patient with images in train and in validation (p0001): scores are optimistically biased"
     assert "validation and in test" in second
 
 

@@ -9,7 +9,7 @@ from bioseg.datasets import pairing, patients, splits
 from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
-from bioseg.datasets.splits import Split
+from bioseg.datasets.splits import Split, counted
 from bioseg.datasets.suspicious import Suspicion
 from bioseg.datasets.tree import escaped, walk
 from bioseg.specs import Call
@@ -137,10 +137,10 @@ def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
 def _with_cases(found: FolderScan) -> FolderScan:
     if found.cases:
         return found
+    images = counted(len(found.without_mask), "image")
     raise BiosegError(
-        f"{found.folder}: {len(found.without_mask)} images, none with a mask; put masks of the same names into masks/, or "
-        f"beside them as NAME_mask.png; `bioseg data check {found.folder}` says what lies there, `bioseg predict` segments "
-        "images without"
+        f"{found.folder}: {images}, none with a mask; put masks of the same names into masks/, or beside them as "
+        f"NAME_mask.png; `bioseg data check {found.folder}` says what lies there, `bioseg predict` segments images without"
     )
 
 
@@ -168,7 +168,9 @@ def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
     warnings = list(known.warnings)
     if beside.cases:
         others = patients.few([case.id for case in beside.cases])
-        warnings.append(f"{len(beside.cases)} images with masks are not part of the layout and are left out: {others}")
+        warnings.append(
+            f"left out, since no part of the layout: {counted(len(beside.cases), 'image')} with masks: {others}"
+        )
     return FolderScan(
         folder,
         f"{name}, as published",
@@ -210,7 +212,7 @@ def _own_split(folder: Path, cases: Sequence[Case]) -> tuple[Split | None, list[
     warnings = []
     if outside := parts.get(""):
         names = patients.few([case.id for case in outside])
-        warnings.append(f"{len(outside)} images lie in no part (train, val, test) and are left out: {names}")
+        warnings.append(f"left out, since in no part (train, val, test): {counted(len(outside), 'image')}: {names}")
     if not validation:
         try:
             drawn = splits.by_patient(train, validation=VALIDATION)

@@ -56,7 +56,7 @@ def scan_lines(scan: FolderScan) -> list[str]:
     known = len({case.patient for case in cases if case.patient})
     lines = [
         f"{escaped(str(scan.folder))}: {scan.layout}",
-        _line("images", f"{len(cases)} with ground truth, {files} mask files{united}"),
+        _line("images", f"{len(cases)} with ground truth, {splits.counted(files, 'mask file')}{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
     if scan.split:

@@ -67,7 +67,7 @@ def random(cases: Sequence[Case], *, test: float, seed: int, validation: float =
     if (least := _least(test, validation)) > len(groups):
         shares = f"{test:.0%} for testing" + (f" and {validation:.0%} of the rest for validation" if validation else "")
         raise BiosegError(
-            f"{_counted(cases, len(groups))}: too few to set {shares} aside and train on the rest; give at least {least}"
+            f"{_images(cases, len(groups))}: too few to set {shares} aside and train on the rest; give at least {least}"
         )
     rest, held = train_test_split(groups, test_size=test, random_state=seed) if test else (groups, [])
     chosen: list[list[Case]] = []
@@ -177,7 +177,7 @@ def straddling(split: Split) -> list[str]:
         if both := sorted(patients[one] & patients[other]):
             names = ", ".join(both[:3]) + (" …" if len(both) > 3 else "")
             warnings.append(
-                f"{len(both)} patients have images in {one} and in {other} ({names}): scores are optimistically biased"
+                f"{counted(len(both), 'patient')} with images in {one} and in {other} ({names}): scores are optimistically biased"
             )
     return warnings
 
@@ -229,10 +229,15 @@ def _least(test: float, validation: float) -> int:
 def _enough(cases: Sequence[Case], groups: int, parts: int) -> None:
     if groups < parts:
         raise BiosegError(
-            f"{_counted(cases, groups)}: too few for {parts} parts; add images of other patients or ask for fewer folds"
+            f"{_images(cases, groups)}: too few for {parts} parts; add images of other patients or ask for fewer folds"
         )
 
 
-def _counted(cases: Sequence[Case], groups: int) -> str:
-    patients = f" of {groups} patient{'s' * (groups != 1)}" if groups != len(cases) else ""
-    return f"{len(cases)} image{'s' * (len(cases) != 1)}{patients}"
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _images(cases: Sequence[Case], groups: int) -> str:
+    images = counted(len(cases), "image")
+    return images if groups == len(cases) else f"{images} of {counted(groups, 'patient')}"

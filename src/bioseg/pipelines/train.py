@@ -75,7 +75,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
     recipe, reasons = configured(job.recipe, whole.train, job.settings)
     for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
         callbacks.log(line)
-    for line in dict.fromkeys((*data.warnings, *splits.straddling(whole))):
+    for line in data.warnings:
         callbacks.log(f"warning: {line}")
 
     with files.lock(job.out):
@@ -104,12 +104,23 @@ def configured(
 
 
 def whole_split(job: TrainJob, recipe: SegmentationRecipe, data: FolderScan) -> tuple[Split, str]:
-    """The split asked for, else the folder's own, else the recipe's; and which it is, in words."""
+    """The split asked for, else the folder's own, else the recipe's.
+
+    With folds, the folder's own test part stays the test set, and the folds are made of the rest.
+
+    Returns:
+        The split, and in words which it is and whether a patient is in two parts.
+    """
     if job.split:
-        return job.split(data.cases), "as asked"
-    if data.split and not job.folds:
-        return data.split, "the folder's own parts"
-    return recipe.split(data.cases), f"the recipe's, {recipe.split.name}"
+        split, source = job.split(data.cases), "as asked"
+    elif data.split and not job.folds:
+        split, source = data.split, "the folder's own parts"
+    elif data.split and data.split.test:
+        split = Split((*data.split.train, *data.split.validation), (), data.split.test)
+        source = "folds of all but the folder's own test part"
+    else:
+        split, source = recipe.split(data.cases), f"the recipe's, {recipe.split.name}"
+    return split, "; ".join((source, *splits.straddling(split)))
 
 
 def fold_splits(job: TrainJob, recipe: SegmentationRecipe, whole: Split, samples: Samples) -> list[Split]:
