@@ -98,6 +98,30 @@ def test_a_network_is_trained_on_them(folder: Path, tmp_path: Path) -> None:
     assert result.problems == [] and result.summary["cases"] >= 1
 
 
+def test_training_sees_presence_of_whole_images(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever moves in from outside."""
+    seen: list[torch.Tensor] = []
+    real = augment.apply
+
+    def watched(*values: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        images, masks = real(*values)
+        seen.append(masks)
+        return images, masks
+
+    monkeypatch.setattr(augment, "apply", watched)
+    recipe = small("pneumonia")
+    recipe = replace(
+        recipe,
+        preparation=replace(recipe.preparation, size_px=(64, 64)),
+        augmentation=Augmentation(shift=0.5, zoom=(0.4, 0.6), fill="zero"),
+        training=replace(recipe.training, epochs=1, batch_size=4),
+    )
+    train(TrainJob(recipe, folder, tmp_path / "run", device="cpu"))
+    presence = torch.cat(seen)[:, 1]
+    assert len(presence) >= 4 and presence.any()
+    assert torch.equal(presence.amin((1, 2)), presence.amax((1, 2)))
+
+
 def test_the_recipe_that_configures_itself_takes_them(folder: Path) -> None:
     fitted, reasons = auto.configure(auto.RECIPE, folders.list_cases(folder))
     assert min(fitted.preparation.size_px) >= 32 and reasons

@@ -156,8 +156,9 @@ def _matches(folder: Path) -> dict[str, list[Case]]:
 
 
 def _layout_name(layout: Call[list[Case]]) -> str:
+    names = {function: name for name, function in KNOWN.items()} | {chest_xrays.list_cases: "Chest X-rays"}
     module = str(getattr(layout.function, "__module__", "")).rpartition(".")[-1]
-    return next((name for name, function in KNOWN.items() if function is layout.function), module.replace("_", " "))
+    return names.get(layout.function, module.replace("_", " "))
 
 
 def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
