@@ -23,7 +23,7 @@ Side = Annotated[int, Range(1, 16_384)]
 
 
 def invert(values: ImageArray, *, white: float | None = None) -> ImageArray:
-    """Bright becomes dark: ``white`` − values; without ``white`` within the image's own range."""
+    """Bright becomes dark: ``white`` − values; without ``white`` the image's own range is kept."""
     return np.asarray((values.max() + values.min() if white is None else white) - values, np.float32)
 
 
@@ -33,7 +33,7 @@ def min_max(values: ImageArray) -> ImageArray:
 
 
 def percentile_window(values: ImageArray, *, low: Percent = 5.0, high: Percent = 95.0) -> ImageArray:
-    """The image's own percentiles become 0 and 1, what lies outside is clipped.
+    """The image's own percentiles become 0 and 1, values beyond are clipped.
 
     Where they coincide, as in a black image with a few bright spots, it is :func:`min_max`; a flat image becomes 0.
     """
@@ -42,7 +42,7 @@ def percentile_window(values: ImageArray, *, low: Percent = 5.0, high: Percent =
 
 
 def fixed_window(values: ImageArray, *, low: float, high: float) -> ImageArray:
-    """``low`` becomes 0 and ``high`` 1, what lies outside is clipped; all 0 where they are the same."""
+    """``low`` becomes 0 and ``high`` 1, values beyond are clipped; all 0 where the two are the same."""
     if high <= low:
         return np.zeros(values.shape, np.float32)
     return np.asarray(np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1), np.float32)
@@ -218,12 +218,12 @@ def prepare_image(raw_image: RawImage, how: Preparation) -> tuple[ImageArray, Pl
 
 
 def prepare_mask(mask: Mask, placement: Placement, how: Preparation) -> Mask:
-    """A mask [rows, cols] of the image's own grid on the prepared one; padding is outside."""
+    """A mask [rows, cols] of the image's own grid on the prepared one; padding is background."""
     return _to_grid(mask.astype(np.float32), placement, how.mask_interpolation) > how.mask_threshold
 
 
 def restore(probability: Probability, placement: Placement) -> Probability:
-    """A prepared grid's values, bilinear, on the image's own grid; 0 outside the crop."""
+    """A probability on the prepared grid, resampled (bilinear) to the image's own grid; 0 outside the crop."""
     top, left, rows, cols = placement.inner
     inner = np.asarray(probability, np.float32)[top : top + rows, left : left + cols]
     whole = np.zeros(placement.shape, np.float32)
