@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not ARCHIVES.is_dir():
         absent = pytest.mark.skip(reason=f"no archives at {ARCHIVES}; set BIOSEG_ARCHIVES")
         for item in items:
-            if "data" in item.keywords:
+            if item.get_closest_marker("data"):
                 item.add_marker(absent)
 
 
