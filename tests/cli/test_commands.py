@@ -9,8 +9,10 @@ import pytest
 from typer.main import get_command
 
 from bioseg import cli
+from bioseg.datasets import phantom_layouts
 from bioseg.evaluation.summary import Row, write_csv
 from bioseg.pipelines import machine
+from bioseg.reports import figures
 
 from .conftest import Bioseg
 
@@ -118,12 +120,27 @@ def test_missing_codecs_are_named_with_the_remedy() -> None:
     assert machine.dicom_codecs()["RLE"] is True
 
 
+def ends_with_its_report(out: str) -> Path:
+    last = out.strip().splitlines()[-1]
+    assert last.startswith("report ")
+    page = Path(last.removeprefix("report "))
+    assert page.is_absolute() and "mean Dice" in page.read_text(encoding="utf-8")
+    return page
+
+
+def test_the_demo_on_a_folder_ends_with_the_path_of_its_report(
+    bioseg: Bioseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "png", lambda figure: b"")
+    phantom_layouts.write_images_masks(tmp_path / "mine", count=5)
+    result = bioseg("demo", "--data", tmp_path / "mine", "--out", tmp_path / "demo")
+    assert result.code == 0, result.error
+    ends_with_its_report(result.out)
+
+
 @pytest.mark.slow
-def test_the_demo_ends_with_the_path_of_its_report(bioseg: Bioseg, tmp_path: Path) -> None:
+def test_the_demo_on_phantoms_ends_with_the_path_of_its_report(bioseg: Bioseg, tmp_path: Path) -> None:
     result = bioseg("demo", "--out", tmp_path / "demo")
     assert result.code == 0, result.error
-    last = result.out.strip().splitlines()[-1]
-    assert last.startswith("report ")
-    page = Path(last.removeprefix("report ").strip())
-    assert page.is_absolute() and "mean Dice" in page.read_text(encoding="utf-8")
+    ends_with_its_report(result.out)
     assert len(list((tmp_path / "demo" / "masks").glob("*.png"))) >= 8

@@ -89,7 +89,7 @@ def test_it_says_what_a_reader_wants_to_know(run: Path) -> None:
     for words in (
         "Cell nuclei in microscopy", f"a mean Dice of {dice['mean']:.3f}", f"from {dice['ci95'][0]:.3f} to {dice['ci95'][1]:.3f}",
         "8 images of 4 patients", f"{dice['mean']:.4f} ± {dice['sd']:.4f}", f"{dice['p5']:.4f}", dice["worst_case"],
-        "stage1_train", "8 for train", "128 × 128 px, colour", "nuclei_unet(in_channels=3)",
+        "stage1_train", "8 for training, 8 for validation", "128 × 128 px, colour", "nuclei_unet(in_channels=3)",
         "learning rate 0.001, batch size 16, epochs 30",
         "on each image's own grid", "4, known from patients.csv",
         "the recipe's: ordered_tail(test=2, validation=0.1)", record["command"],

@@ -45,6 +45,8 @@ MEANINGS = {
     "rsna_score": ("RSNA score", "boxes: TP / (TP + FP + FN), mean over IoU .40 to .75"),
     "accuracy": ("Accuracy", "share of all pixels that are right, background included"),
 }
+PARTS = {"train": "training"}
+"""Parts of a split that are called otherwise in running text."""
 TICKS = 300
 """At most this many cases are drawn in the strip under the headline."""
 
@@ -116,7 +118,7 @@ def settings(run: Run) -> list[tuple[str, str]]:
     recipe, record = run.recipe, run.record
     training, preparation = recipe.get("training", {}), recipe.get("preparation", {})
     parts = record.get("parts", {}) if len(run.folds) == 1 else {}
-    sizes = ", ".join(f"{len(ids)} for {part}" for part, ids in parts.items() if ids)
+    sizes = ", ".join(f"{len(ids)} for {PARTS.get(part, part)}" for part, ids in parts.items() if ids)
     size = " × ".join(map(str, preparation.get("size_px", ())))
     pairs = {
         "Recipe": " · ".join(filter(None, (record.get("name"), recipe.get("purpose")))),
