@@ -102,7 +102,7 @@ CHECKING = {
 """Names that ``__post_init__`` of a specification may use."""
 
 ROLES = {
-    "layout": {"list_cases", "list_images", "list_boxes_or_masks"},
+    "layout": {"list_cases", "list_images"},
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {

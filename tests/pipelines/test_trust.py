@@ -75,7 +75,7 @@ def test_the_file_is_small_and_can_be_written_anew(made: Path, tmp_path: Path, m
     monkeypatch.setattr(fit_quality, "COPIES", 40)
     written = (made / "run" / QUALITY).read_bytes()
     assert len(written) < 300_000
-    quality = read_spec(made / "run" / QUALITY, QualityModel)
+    quality = read_spec(made / "run", QUALITY, QualityModel)
     assert quality.flag_below == 0.8 and len(quality.limits) == len(MEASURES)
     assert json.loads(json.dumps(encode(quality))) == json.loads(written)
     for name in ("record.json", "best.safetensors"):
