@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "bioseg needs Python 3.11 to 3.13; say which with: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) torch==$$(sed -n 's/^torch==\([^+]*\).*/\1/p' constraints.txt)
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[tensorboard]'
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bioseg.specs import call
     from bioseg.types import BiosegError, Callbacks, Case
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _PLACES = {
     "BiosegError": "bioseg.types:BiosegError",
     "Callbacks": "bioseg.types:Callbacks",

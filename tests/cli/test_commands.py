@@ -93,9 +93,9 @@ def test_comparing_runs_of_one_patient_says_so(bioseg: Bioseg, tmp_path: Path) -
 def test_doctor_tells_of_codecs_tensorboard_and_load(bioseg: Bioseg) -> None:
     result = bioseg("doctor", "--json")
     facts = json.loads(result.out)
-    assert {"load", "DICOM codecs", "TIFF codecs", "TensorBoard"} <= facts.keys()
+    assert {"load", "codecs", "codecs missing", "TensorBoard"} <= facts.keys()
     assert re.fullmatch(r"\d+\.\d and \d+\.\d", facts["small U-Net, 128×128 (ms per image)"])
-    assert "JPEG" in facts["DICOM codecs"]
+    assert "DICOM JPEG baseline" in facts["codecs"]
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,15 @@ def test_a_busy_processor_is_told(per_core: float | None, speeds: tuple[float, f
     assert machine.describe_load(per_core, speeds).startswith(said)
 
 
-def test_missing_codecs_are_named_with_the_remedy() -> None:
-    assert machine.describe_codecs({"JPEG": True, "RLE": True}) == "uncompressed, JPEG, RLE"
-    assert machine.describe_codecs({"JPEG": True, "JPEG-LS": False}) == (
-        "uncompressed, JPEG; not JPEG-LS: pip install python-gdcm"
+def test_missing_codecs_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"DICOM JPEG baseline": "pillow", "DICOM JPEG-LS": "missing; pip install pyjpegls"}
+    monkeypatch.setattr(machine, "codecs", lambda: found)
+    facts, healthy = machine.examine_machine()
+    assert (
+        facts["codecs"] == "DICOM JPEG baseline" and facts["codecs missing"] == "DICOM JPEG-LS (pip install pyjpegls)"
     )
-    assert machine.dicom_codecs()["RLE"] is True
+    found["DICOM JPEG baseline"] = "missing; pip install pillow"
+    assert healthy and not machine.examine_machine()[1]
 
 
 def ends_with_its_report(out: str) -> Path:

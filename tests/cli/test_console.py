@@ -91,14 +91,3 @@ def test_one_patient_has_no_interval(
     out = table(capsys, monkeypatch, summary)
     assert "one patient only" in out and "nan" not in out
     assert interval(bounds, "+.4f") == "one patient only"
-
-
-@pytest.mark.parametrize(
-    ("seen", "said"), [({"train": 3, "validation": 1}, True), ({"train": 0}, False), (None, False)]
-)
-def test_images_that_the_model_knows_are_told_beside_the_scores(
-    seen: dict[str, int] | None, said: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    summary = summarise([Row(f"c{n}", f"p{n}", "", {"dice": 0.9}) for n in range(8)]) | {"seen": seen}
-    out = table(capsys, monkeypatch, summary)
-    assert ("4 of 8 images trained or chose this model: these scores are optimistically biased" in out) == said

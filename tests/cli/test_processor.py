@@ -62,12 +62,12 @@ print(ours() == before, torch.get_num_threads() == threads)
 def test_what_the_user_has_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "cores_allowed", lambda: 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    mine = {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}
+    mine = {"OMP_WAIT_POLICY": "active", "THP_MEM_ALLOC_ENABLE": "0", "OMP_NUM_THREADS": "5"}
     processor.share_processor(mine)
-    assert mine == {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}
+    assert mine == {"OMP_WAIT_POLICY": "active", "THP_MEM_ALLOC_ENABLE": "0", "OMP_NUM_THREADS": "5"}
     fresh: dict[str, str] = {}
     processor.share_processor(fresh)
-    assert fresh == {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+    assert fresh == {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def test_with_all_cores_the_number_of_threads_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_with_all_cores_the_number_of_threads_is_left_to_torch(monkeypatch: pyte
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     fresh: dict[str, str] = {}
     processor.share_processor(fresh)
-    assert fresh == {"OMP_WAIT_POLICY": "passive"}
+    assert fresh == {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from bioseg import recipes
 from bioseg.datasets import cases as reading
 from bioseg.datasets import phantom_layouts
-from bioseg.datasets.folders import list_cases
+from bioseg.datasets.folders import list_cases, scan
 from bioseg.evaluation import overlap
 from bioseg.evaluation.instances import instance_scores
 from bioseg.images.formats import RawImage
@@ -160,8 +160,7 @@ def test_a_run_becomes_a_model_that_opens_by_name(run: Path, tmp_path: Path, mon
     known = read_record(run / "run")
     expected = {known["images"][name]: part for part in ("train", "validation") for name in known["parts"][part]}
     assert record["image_hashes"] == expected and len(expected) == 4
-    cases = list_cases(run / "data")
-    seen = evaluate.seen_cases(folder, cases)
+    seen = evaluate.seen_cases(folder, scan(run / "data"))
     assert seen == {name: part for part in ("train", "validation") for name in known["parts"][part]}
     shown = json.loads((folder / "postprocess.json").read_text())
     assert shown["$type"] == "bioseg.postprocess.masks:Postprocess"

@@ -264,7 +264,7 @@ def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bio
             "there is no 'speed'",
         ),
         (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--folds", "1"), "give 2 or more"),
-        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--device", "abacus"), "--device cpu"),
+        (("train", "auto", "--data", nuclei, "--out", tmp_path / "r", "--device", "abacus"), "--device abacus"),
         (("predict", run_folder, tmp_path / "nowhere.png", "--out", tmp_path / "m"), "no such file"),
         (("report", tmp_path), "record.json"),
         (("train", "nuclei-reference", "--data", nuclei, "--out", run_folder), "--resume"),

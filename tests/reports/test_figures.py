@@ -27,7 +27,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "curves of one run": lambda: figures.learning_curves([journal(5)]),
     "curves of folds": lambda: figures.learning_curves([journal(5), journal(9, seed=1), []]),
     "curves without training scores": lambda: figures.learning_curves(
-        [[{"epoch": 1, "validation_loss": 0.4, "dice": 0.5}]]
+        [[{"epoch": 1, "validation_loss": 0.4, "dice": 0.5, "best": True}]]
     ),
     "no curves": lambda: figures.learning_curves([]),
     "rows": lambda: figures.rows(CASES),

@@ -188,7 +188,7 @@ def test_undefined_scores_are_told(bare: Path) -> None:
         ([{**row, "dice": 0.01} for row in journal(9)], "hardly learned", "overfitting"),
         (journal(2), "Too few epochs", "overfitting"),
         (
-            [{"epoch": k, "loss": 0.1, "validation_loss": 0.1, "best": k == 1} for k in (1, 2, 3)],
+            [{"epoch": k, "loss": 0.1, "validation_loss": 0.1, "best": k == 1, "seconds": 1.0} for k in (1, 2, 3)],
             "Best after epoch 1. No sign",
             "still",
         ),

@@ -64,7 +64,7 @@ def samples(count: int, seed: int) -> InMemory:
     return InMemory(cases, (), images, torch.zeros(count, 1, 8, 8, dtype=torch.uint8))
 
 
-RECORD = {"format": 2, "recipe": {}, "fingerprint": "f"}
+RECORD = {"format": 2, "name": "small", "recipe": {}, "fingerprint": "f"}
 TRAIN, MONITORED = Domains(samples(5, 0), samples(3, 1)), Domains(samples(2, 2), samples(1, 3))
 
 

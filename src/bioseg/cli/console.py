@@ -105,11 +105,6 @@ class Screen:
         ]
         self.log(f"{summary['cases']} {what}")
         self.table(["score", "mean ± SD", "95 % interval", "median", "worst"], rows)
-        if seen := sum((summary.get("seen") or {}).values()):
-            self.log(
-                f"{seen} of {summary['cases']} images trained or chose this model: these scores are optimistically biased; "
-                "--unseen-only leaves them out"
-            )
 
 
 def interval(bounds: Sequence[float | None], pattern: str = ".4f") -> str:

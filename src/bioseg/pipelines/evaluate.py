@@ -78,7 +78,6 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
         counts = None if seen is None else count_parts(seen, cases)
-        callbacks.log(seen_line(counts, len(cases)))
         record = {key: value for key, value in read_record(folder).items() if key not in OMITTED}
         files.write_json(job.out / RECORD, record | {key: value for key, value in how.items() if value is not None})
         if job.adapt:
@@ -86,6 +85,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         summary, problems = evaluate_cases(
             lambda case: predictor, cases, job.out, about={"seen": counts}, progress=callbacks.counter("evaluating")
         )
+        callbacks.log(seen_line(counts, len(cases)))
         write_report([job.out])
     return summary, problems
 

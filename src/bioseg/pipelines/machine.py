@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from bioseg import recipes
+from bioseg.images.codecs import codecs
 from bioseg.models import unet
 from bioseg.recipe import TranslationRecipe
 
+JPEG = "DICOM JPEG baseline"
 BUSY = 0.5
 """A processor is busy from this many waiting processes per core on."""
 UNSTEADY = 1.3
@@ -38,7 +40,10 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
     """Facts about this machine, and whether bioseg can work on it; a missing codec or package is a fact, no obstacle."""
     free = shutil.disk_usage(Path.cwd()).free
     before, speeds = load_per_core(), (_speed(), _speed())  # our own threads count in the load afterwards
-    codecs = dicom_codecs()
+    decoders = codecs()
+    missing = [
+        f"{name} ({text.removeprefix('missing; ')})" for name, text in decoders.items() if text.startswith("missing")
+    ]
     facts: dict[str, Any] = {
         "bioseg": metadata.version("bioseg"),
         "python": platform.python_version(),
@@ -48,15 +53,13 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
         "disk free (GB)": round(free / 1e9, 1),
         "temporary folder": "writable" if os.access(tempfile.gettempdir(), os.W_OK) else "not writable; set TMPDIR",
-        "DICOM codecs": describe_codecs(codecs),
-        "TIFF codecs": "all (imagecodecs)"
-        if util.find_spec("imagecodecs")
-        else "uncompressed, deflate, LZW, JPEG, fax; for others: pip install imagecodecs",
+        "codecs": ", ".join(name for name, text in decoders.items() if not text.startswith("missing")),
+        "codecs missing": ", ".join(missing) or "none",
         "pretrained encoder": _encoder(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
     }
-    healthy = free > 1e9 and facts["temporary folder"] == "writable" and codecs["JPEG"]
+    healthy = free > 1e9 and facts["temporary folder"] == "writable" and not decoders[JPEG].startswith("missing")
     return facts, healthy
 
 
@@ -78,27 +81,6 @@ def describe_load(per_core: float | None, speeds: tuple[float, float]) -> str:
     if ratio >= UNSTEADY:
         return f"unsteady: one of two measurements took {ratio:.1f} times as long; is something else running?"
     return "idle" if per_core is None else f"idle ({per_core:.1f} processes per core)"
-
-
-def dicom_codecs() -> dict[str, bool]:
-    """For each compression of DICOM pixels, whether a decoder of it is installed."""
-    from pydicom import uid
-    from pydicom.pixels.decoders.base import get_decoder
-
-    kinds = {
-        "JPEG": uid.JPEGBaseline8Bit, "12-bit JPEG": uid.JPEGExtended12Bit, "lossless JPEG": uid.JPEGLosslessSV1,
-        "JPEG-LS": uid.JPEGLSLossless, "JPEG 2000": uid.JPEG2000Lossless, "RLE": uid.RLELossless,
-    }  # fmt: skip
-    return {name: bool(get_decoder(kind).is_available) for name, kind in kinds.items()}
-
-
-def describe_codecs(codecs: dict[str, bool]) -> str:
-    """Those that are there, and how to get the others."""
-    there, missing = ([name for name, known in codecs.items() if known is wanted] for wanted in (True, False))
-    text = f"uncompressed, {', '.join(there)}" if there else "uncompressed alone"
-    if missing:
-        text += f"; not {', '.join(missing)}: pip install python-gdcm"
-    return text
 
 
 def _encoder() -> str:

@@ -120,8 +120,8 @@ def learning_curves(journals: Sequence[Journal]) -> Figure:
 
 
 def best_epoch(journal: Journal) -> dict[str, Any]:
-    """The journal's row with the lowest validation loss, the first of equals: the epoch whose weights are kept."""
-    return min(journal, key=lambda row: row.get("validation_loss", np.inf))
+    """The journal's row of the epoch whose weights are kept."""
+    return [row for row in journal if row.get("best")][-1]
 
 
 def score_name(name: str) -> str:
