@@ -1,6 +1,7 @@
 """DICOM Segmentation objects: one per series, each frame with its source image, for PACS viewers and 3D Slicer."""
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
+from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
 
 from bioseg import files
@@ -81,8 +83,9 @@ class Segmentations:
     def write(self, out: Path, names: Mapping[str, str]) -> list[Problem]:
         """Write one SEG for the images of each series, called after the first of them; returns those that have none.
 
-        Images that do not say where they lie in the patient, such as X-rays, have one each. An older SEG of one of these
-        images is removed. One line names the images that are not DICOM.
+        Images that do not say where they lie in the patient, such as X-rays, have one each, and so do slices in planes of
+        their own; these are instances of one series again. An older SEG of one of these images is removed. One line names the
+        images that are not DICOM.
 
         Args:
             out: Folder.
@@ -98,14 +101,18 @@ class Segmentations:
                 known[instance] = frame
             except BiosegError as fault:
                 problems.append(Problem(path, str(fault)))
+        uids, counts = dict[tuple[str, str], str](), Counter[str]()
         for frames in series.values():
+            header = next(iter(frames.values())).header
+            uid = uids.setdefault((header.SeriesInstanceUID, header.get("FrameOfReferenceUID", "")), generate_uid(None))
+            counts[uid] += 1
             places = [out / f"{names[printable(frame.path)]}{SEG}" for frame in frames.values()]
             try:
                 for place in places[1:]:
                     place.unlink(missing_ok=True)
-                files.write(places[0], encode(list(frames.values()), self.algorithm))
+                files.write(places[0], encode(list(frames.values()), self.algorithm, uid, counts[uid]))
             except BiosegError as fault:
-                places[0].unlink(missing_ok=True)
+                places[0].unlink(missing_ok=True)  # an older one
                 problems.append(Problem(next(iter(frames.values())).path, str(fault)))
         if self.foreign:
             first = min(self.foreign)
@@ -115,12 +122,14 @@ class Segmentations:
         return problems
 
 
-def encode(frames: Sequence[_Frame], algorithm: Algorithm) -> bytes:
+def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, number: int) -> bytes:
     """A DICOM SEG file with a frame for every image, empty masks too.
 
     Args:
         frames: Of one series and size.
         algorithm: Goes into the segment's algorithm identification.
+        series_uid: Of the series of SEG objects that it belongs to.
+        number: Which of that series it is, from 1.
 
     Raises:
         BiosegError: The images lack what a SEG must say of them.
@@ -133,10 +142,10 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm) -> bytes:
             pixel_array=np.stack([frame.mask for frame in frames]),
             segmentation_type="BINARY",
             segment_descriptions=[_segment(algorithm)],
-            series_instance_uid=highdicom.UID(),
+            series_instance_uid=series_uid,
             series_number=1,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
+            sop_instance_uid=generate_uid(None),
+            instance_number=number,
             manufacturer="bioseg",
             manufacturer_model_name=algorithm.name[:64],
             software_versions=metadata.version("bioseg"),

@@ -36,7 +36,7 @@ def write(path: Path, segmented: Segmented) -> None:
     spacing_mm = segmented.raw_image.spacing_mm
     placed = dicom_affine(segmented.source)
     image = Nifti1Image(values.T[..., None], plain_affine(spacing_mm) if placed is None else placed)
-    code = "unknown" if placed is None else "scanner"
+    code = "aligned" if placed is None else "scanner"  # without a code readers ignore the affine
     image.set_sform(image.affine, code)
     image.set_qform(image.affine, code, strip_shears=True)
     image.header.set_xyzt_units("mm" if spacing_mm or placed is not None else "unknown")

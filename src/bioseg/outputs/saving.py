@@ -68,8 +68,8 @@ def choose(asked: str | Sequence[str], *, instances: bool) -> frozenset[str]:
         BiosegError: A word is not one of :data:`WORDS`, or needs a package that is not installed.
     """
     words = [word.strip() for word in (asked.split(",") if isinstance(asked, str) else asked)]
-    if unknown := next((word for word in words if word not in WORDS and (word or len(words) > 1)), None):
-        raise BiosegError(f"--save {unknown}: unknown; choose of {','.join(WORDS)}")
+    if unknown := [word for word in words if word not in WORDS and (word or len(words) > 1)]:
+        raise BiosegError(f"--save {unknown[0]!r}: unknown; choose of {','.join(WORDS)}")
     chosen = frozenset(filter(None, words)) or frozenset({"mask", CSV, *(["labels"] if instances else [])})
     needed = {word: one.package for word, one in IMAGES.items()} | {DICOM_SEG: "highdicom"}
     for word in WORDS:
