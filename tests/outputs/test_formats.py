@@ -19,6 +19,7 @@ from bioseg.outputs import geojson, label_tiff, nifti, overlay, rois, saving
 from bioseg.outputs.measure import OBJECT_COLUMNS
 from bioseg.outputs.names import SUFFIXES
 from bioseg.outputs.segmented import Segmented
+from bioseg.pipelines import machine
 from bioseg.types import BiosegError, Labels
 
 from .segmented_images import SPACING, ct_slice, hard_labels, segmented
@@ -264,6 +265,12 @@ def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             saving.choose(f"mask,{word}", instances=False)
     assert saving.choose("mask,labels-tiff,overlay,geojson", instances=False)
+
+
+def test_doctor_says_which_formats_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.describe_formats() == "all"
+    monkeypatch.setattr(saving, "installed", lambda package: package != "nibabel")
+    assert machine.describe_formats() == "all but nifti: pip install 'bioseg[formats]'"
 
 
 def test_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,28 @@ def dicom(path: Path, number: int = 0) -> Case:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(ct_slice(number))
     return Case(path.stem, "", path)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "pattern"), [("sunnybrook-dicom", "*.dcm"), ("rsna-sample", "*.dcm")])
+def test_real_dicom_files_get_a_seg_with_their_mask(
+    name: str, pattern: str, archive: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Headers as anonymisation leaves them: dates of zeros, a frame of reference for each slice, UIDs that are none."""
+    cases = [Case(path.stem, "", path) for path in sorted(archive(name).rglob(pattern))[:4]]
+    assert predict(small_predictor(), cases, tmp_path, save="mask,nifti,dicom-seg") == (4, [])
+    found = {}
+    for path in tmp_path.glob("*.seg.dcm"):
+        seg = dcmread(path)
+        for frame, pixels in zip(
+            seg.PerFrameFunctionalGroupsSequence,
+            pixel_array(seg).reshape(-1, seg.Rows, seg.Columns),
+            strict=True,
+        ):
+            found[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] = pixels
+    for case in cases:
+        mask = np.asarray(Image.open(tmp_path / f"{case.path.stem}.png")) > 0
+        assert (found[dcmread(case.path, stop_before_pixels=True).SOPInstanceUID] == mask).all()
 
 
 def written(out: Path, name: str = "") -> set[str]:

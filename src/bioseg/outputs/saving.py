@@ -54,6 +54,9 @@ IMAGES = {
 DICOM_SEG, CSV = "dicom-seg", "csv"
 """Words for what is written for a series, and for all images together."""
 
+PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | {DICOM_SEG: "highdicom"}
+"""What a format needs that does not come with bioseg itself."""
+
 WORDS = ("mask", "labels", "labels-tiff", "overlay", "rois", "geojson", "nifti", DICOM_SEG, CSV, "probability")
 
 
@@ -71,9 +74,8 @@ def choose(asked: str | Sequence[str], *, instances: bool) -> frozenset[str]:
     if unknown := [word for word in words if word not in WORDS and (word or len(words) > 1)]:
         raise BiosegError(f"--save {unknown[0]!r}: unknown; choose of {','.join(WORDS)}")
     chosen = frozenset(filter(None, words)) or frozenset({"mask", CSV, *(["labels"] if instances else [])})
-    needed = {word: one.package for word, one in IMAGES.items()} | {DICOM_SEG: "highdicom"}
-    for word in WORDS:
-        if word in chosen and (package := needed.get(word)) and not installed(package):
+    for word, package in PACKAGES.items():
+        if word in chosen and not installed(package):
             raise BiosegError(f"--save {word}: needs the package {package}; {INSTALL}")
     return chosen
 

@@ -13,6 +13,7 @@ import torch
 
 from bioseg import recipes
 from bioseg.models import unet
+from bioseg.outputs import saving
 from bioseg.recipe import TranslationRecipe
 
 BUSY = 0.5
@@ -52,6 +53,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "TIFF codecs": "all (imagecodecs)"
         if util.find_spec("imagecodecs")
         else "uncompressed, deflate, LZW, JPEG, fax; for others: pip install imagecodecs",
+        "output formats": describe_formats(),
         "pretrained encoder": _encoder(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
@@ -99,6 +101,12 @@ def describe_codecs(codecs: dict[str, bool]) -> str:
     if missing:
         text += f"; not {', '.join(missing)}: pip install python-gdcm"
     return text
+
+
+def describe_formats() -> str:
+    """Which words of ``--save`` need a package of their own and have it, and how to get the others."""
+    missing = [word for word, package in saving.PACKAGES.items() if not saving.installed(package)]
+    return f"all but {', '.join(missing)}: {saving.INSTALL}" if missing else "all"
 
 
 def _encoder() -> str:
