@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import JPEGLSLossless
+from pydicom.uid import HTJ2KLossless
 
 from bioseg.images import decoding, formats, worker
 from bioseg.types import BiosegError, RawFormat
@@ -156,7 +156,11 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "DICOM without pixels": ("a.dcm", dicom(None), "without pixels (modality 'CR')"),
     "DICOM with rows but no pixels": ("a.dcm", dicom(None, Rows=3, Columns=4), "without pixels (modality 'CR')"),
     "DICOM of many frames": ("a.dcm", dicom(WORDS, NumberOfFrames=7), "7 frames"),
-    "DICOM packed in a way we lack": ("a.dcm", dicom(GREY, JPEGLSLossless, b"\xff\xd8\xff\xf7"), "JPEG-LS Lossless"),
+    "DICOM packed in a way we lack": (
+        "a.dcm",
+        dicom(GREY, HTJ2KLossless, b"\xff\xd8\xff\xf7"),
+        "High-Throughput JPEG 2000",
+    ),
     "text called DICOM": ("a.dcm", b"hello, this is not an image " * 9, "of no known format (begins with b'hell')"),
     "bomb, PNG": ("a.png", png_bomb(), "20000×20000"),
     "bomb, DICOM": ("a.dcm", dicom(GREY, Rows=20_000, Columns=20_000), "20000×20000"),
@@ -216,7 +220,7 @@ UNSUPPORTED = {
     "TIFF of JPEG 2000": (tiff_with(259, 34712), "uint8 with JPEG2000 compression"),
     "TIFF of an unknown compression": (tiff_with(259, 777), "777 is not a known COMPRESSION"),
     "TIFF of a type unknown": (tiff_with(258, 99), "not supported"),
-    "DICOM, JPEG-LS": (dicom(GREY, JPEGLSLossless, b"\xff\xd8\xff\xf7"), "JPEG-LS Lossless"),
+    "DICOM, HTJ2K": (dicom(GREY, HTJ2KLossless, b"\xff\xd8\xff\xf7"), "High-Throughput JPEG 2000"),
     "JPEG of 12 bits": (twelve_bit_jpeg(), "12-bit"),
     "BMP of unknown compression": (BMP[:30] + (77).to_bytes(4, "little") + BMP[34:], "compression"),
 }

@@ -1,7 +1,7 @@
 """The list of codecs says what is so: what it calls present is read, what it calls missing is refused by name."""
 
 import pytest
-from pydicom.uid import UID, JPEGLSLossless
+from pydicom.uid import UID, HTJ2KLossless
 
 from bioseg.images import codecs, formats
 from tests.contracts.image_files import GREY, KINDS, dicom
@@ -34,7 +34,7 @@ def test_what_is_missing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(codecs, "_dicom", lambda uid: "")
     assert codecs.codecs()["DICOM JPEG-LS"] == "missing; pip install pyjpegls"
     unknown = UID("1.2.3.4.5.6")
-    for syntax, name in ((JPEGLSLossless, "JPEG-LS"), (unknown, "1.2.3.4.5.6")):
+    for syntax, name in ((HTJ2KLossless, "High-Throughput JPEG 2000"), (unknown, "1.2.3.4.5.6")):
         with pytest.raises(formats.UnreadableImage, match=rf"{name}.* is not (supported|known)") as raised:
             formats.read(dicom(GREY, syntax, b"\xff\xd8\xff\xf7"))
         assert "damaged" not in str(raised.value)

@@ -55,7 +55,7 @@ def test_a_mask_that_is_gone_has_no_rows(tmp_path: Path) -> None:
 def test_a_mask_without_a_row_is_refused_unless_it_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert read_tables(tmp_path, {"in/a.png": "a"}, ["in/a.png"], HOW).images == {}
-    with pytest.raises(BiosegError, match=r"1 masks have no row .*\(a\.png\).*give its command again"):
+    with pytest.raises(BiosegError, match=r"1 images have files and no row .*\(a\.png\).*give its command again"):
         read_tables(tmp_path, {"in/a.png": "a"}, [], HOW)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,19 +163,23 @@ def evaluate(
     epilog=examples(
         "bioseg predict nuclei images --out masks",
         "bioseg predict runs/mine new-images scan.dcm --out masks --probabilities",
+        "bioseg predict nuclei images --out cells --save overlay,rois,csv",
     )
 )
 def predict(
     model: Model,
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
+    save: Annotated[
+        str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
+    ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
 ) -> None:
-    """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv."""
+    """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv; or what --save names."""
     from bioseg.pipelines.adapt import adapted
     from bioseg.pipelines.open import open_predictor, open_translator
     from bioseg.pipelines.predict import find_images
@@ -189,7 +194,9 @@ def predict(
         if adapt:
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
-        count, problems = work(predictor, cases, out, probabilities=probabilities, callbacks=_callbacks(screen))
+        count, problems = work(
+            predictor, cases, out, save=save, probabilities=probabilities, callbacks=_callbacks(screen)
+        )
     screen.log(f"{count} of {len(cases)} images segmented in {out}")
     _finish(screen, problems)
 
@@ -333,6 +340,7 @@ study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}
 def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
     share_processor()
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")  # about headers that others wrote
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:

@@ -164,6 +164,7 @@ def dicom_bytes(
     out = io.BytesIO()
     header = FileDataset(out, {}, file_meta=meta, preamble=b"\0" * 128)
     header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    header.StudyInstanceUID, header.SeriesInstanceUID = (generate_uid(entropy_srcs=[kind, patient]) for kind in "ab")
     header.PatientID, header.Modality = patient, "OT"
     header.Rows, header.Columns = pixels.shape
     header.SamplesPerPixel, header.PixelRepresentation = 1, 0

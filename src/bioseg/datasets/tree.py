@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bioseg.types import BiosegError, Problem
 
-OUTPUTS = ("record.json", "measurements.csv")
+OUTPUTS = ("record.json", "measurements.csv", "prediction.json")
 """A folder that holds one of these was written by ``bioseg train`` or ``bioseg predict``."""
 
 

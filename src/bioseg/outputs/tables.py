@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bioseg import files
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values
+from bioseg.outputs.names import MASK, SUFFIXES
 from bioseg.postprocess.masks import Postprocess
 from bioseg.types import BiosegError, Box, Problem
 
@@ -32,16 +33,18 @@ class Tables:
     boxes: dict[str, Values] = field(default_factory=dict)
 
     def add(
-        self, path: str, name: str, measured: Values, objects: Sequence[Values], boxes: Sequence[Box] | None
-    ) -> None:
-        """The rows of one image, in place of those it had."""
+        self, path: str, name: str, measured: Values, objects: Sequence[Values], boxes: Sequence[Box] | None, *,
+        mask: bool = True,
+    ) -> None:  # fmt: skip
+        """The rows of one image, in place of those it had; ``mask`` says whether its mask is written too."""
         self.objects[path] = [(path, *row) for row in objects]
         self.boxes[path] = (name, prediction_string(boxes or ()))
-        self.images[path] = (path, f"{name}.png", *measured)
+        self.images[path] = (path, f"{name}{MASK}" if mask else "", *measured)
 
     def write(self, out: Path) -> list[Problem]:
-        """Write every table for the images whose mask is in ``out``; returns those that cannot be written."""
-        order = [path for path in self.order if path in self.images and (out / str(self.images[path][1])).exists()]
+        """Write every table for the images whose mask is in ``out`` or was never written; returns those that fail."""
+        masks = {path: str(row[1]) for path, row in self.images.items()}
+        order = [path for path in self.order if path in masks and (not masks[path] or (out / masks[path]).exists())]
         tables: list[tuple[str, Sequence[str], list[Values]]] = [
             (MEASUREMENTS, COLUMNS, [self.images[path] for path in order])
         ]
@@ -58,7 +61,9 @@ class Tables:
         return problems
 
 
-def read_tables(out: Path, names: Mapping[str, str], again: Collection[str], how: Postprocess) -> Tables:
+def read_tables(
+    out: Path, names: Mapping[str, str], again: Collection[str], how: Postprocess, *, complete: bool = True
+) -> Tables:
     """The tables that lie in ``out``.
 
     Args:
@@ -66,9 +71,11 @@ def read_tables(out: Path, names: Mapping[str, str], again: Collection[str], how
         names: Path → name of every image, those that are predicted now too.
         again: Paths of the images that are predicted now.
         how: Of the model.
+        complete: Refuse tables without a row for every image that has files.
 
     Raises:
-        BiosegError: A table is damaged, or a mask has no row in it and is not made again: its process was killed.
+        BiosegError: A table is damaged, or an image has no row in it and is not predicted again: its process was killed, or
+            wrote no tables.
     """
     tables, path_of = Tables(how, list(names)), {name: path for path, name in names.items()}
     for row in _rows(out / MEASUREMENTS, COLUMNS):
@@ -79,11 +86,12 @@ def read_tables(out: Path, names: Mapping[str, str], again: Collection[str], how
         if path := path_of.get(row[0]):
             tables.boxes[path] = row
     there = {file.name for file in out.iterdir()}
-    lost = [f"{name}.png" for path, name in names.items() if path not in tables.images and path not in again]
-    if lost := [name for name in lost if name in there]:
+    bare = [name for path, name in names.items() if path not in tables.images and path not in again] if complete else []
+    written = [next((name + suffix for suffix in SUFFIXES if name + suffix in there), "") for name in bare]
+    if lost := list(filter(None, written)):
         raise BiosegError(
-            f"--out {out}: {len(lost)} masks have no row in {MEASUREMENTS} ({lost[0]}), since a prediction was killed; give "
-            "its command again, or choose another --out"
+            f"--out {out}: {len(lost)} images have files and no row in {MEASUREMENTS} ({lost[0]}), since a prediction was "
+            "killed or ran without csv; give its command again with csv, or choose another --out"
         )
     return tables
 

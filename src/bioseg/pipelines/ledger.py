@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ def claim_names(ledger: Path, model: str, fingerprint: str, images: Sequence[Pat
     known = earlier | dict(zip(map(printable, images), names, strict=True))
     files.write_json(ledger, {"model": model, "fingerprint": fingerprint, "images": known})
     return known
+
+
+def claimed(ledger: Path) -> set[Path]:
+    """Every file that may have been written for the images in ``ledger``; none where it is missing or damaged."""
+    names: Any = None
+    with suppress(BiosegError):
+        content = files.read_json(ledger, "") if ledger.exists() else None
+        names = content.get("images") if isinstance(content, dict) else None
+    made = [name for name in names.values() if isinstance(name, str)] if isinstance(names, dict) else []
+    return {ledger.parent / f"{name}{suffix}" for name in made for suffix in SUFFIXES}
 
 
 def _read(ledger: Path, fingerprint: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import torch
 from bioseg import recipes
 from bioseg.images.codecs import codecs
 from bioseg.models import unet
+from bioseg.outputs import saving
 from bioseg.recipe import TranslationRecipe
 
 JPEG = "DICOM JPEG baseline"
@@ -55,12 +56,19 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "temporary folder": "writable" if os.access(tempfile.gettempdir(), os.W_OK) else "not writable; set TMPDIR",
         "codecs": ", ".join(name for name, text in decoders.items() if not text.startswith("missing")),
         "codecs missing": ", ".join(missing) or "none",
+        "output formats": describe_formats(),
         "pretrained encoder": _encoder(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
     }
     healthy = free > 1e9 and facts["temporary folder"] == "writable" and not decoders[JPEG].startswith("missing")
     return facts, healthy
+
+
+def describe_formats() -> str:
+    """Which words of ``--save`` need a package of their own and have it, and how to get the others."""
+    missing = [word for word, package in saving.PACKAGES.items() if not saving.installed(package)]
+    return f"all but {', '.join(missing)}: {saving.INSTALL}" if missing else "all"
 
 
 def load_per_core() -> float | None:

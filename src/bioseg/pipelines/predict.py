@@ -1,27 +1,33 @@
 """Segment files and folders: a mask per image, and tables of measurements."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 
 from bioseg import files
 from bioseg.datasets import folders
-from bioseg.images import formats, png
+from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
-from bioseg.outputs.measure import measure, measure_objects
-from bioseg.outputs.names import SUFFIXES, printable
+from bioseg.outputs import saving
+from bioseg.outputs.dicom_seg import Algorithm, Segmentations
+from bioseg.outputs.measure import measure
+from bioseg.outputs.names import MASK, SEG, printable
+from bioseg.outputs.segmented import Segmented
+from bioseg.outputs.structures import structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
-from bioseg.pipelines.ledger import claim_names
+from bioseg.pipelines.ledger import claim_names, claimed
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
-from bioseg.postprocess.masks import Prediction
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 
 LEDGER = "prediction.json"
 
 
 def find_images(paths: Iterable[Path]) -> list[Case]:
-    """The files among ``paths`` and, sorted, the images in the folders among them, without masks that lie there too.
+    """The files among ``paths`` and, sorted, the images in the folders among them.
+
+    Masks that lie there too, and what an earlier prediction wrote there, are left out.
 
     Raises:
         BiosegError: A path does not exist, or none holds an image.
@@ -29,8 +35,10 @@ def find_images(paths: Iterable[Path]) -> list[Case]:
     found: dict[Path, Case] = {}
     for path in paths:
         if path.is_dir():
+            written = claimed(path / LEDGER)
             for case in folders.list_images(path):
-                found.setdefault(case.path, case)
+                if case.path not in written:
+                    found.setdefault(case.path, case)
         elif path.exists():
             found.setdefault(path, folders.case_of(path))
         else:
@@ -43,22 +51,23 @@ def find_images(paths: Iterable[Path]) -> list[Case]:
 
 
 def predict(
-    predictor: Predictor, cases: Sequence[Case], out: Path, *, probabilities: bool = False,
+    predictor: Predictor, cases: Sequence[Case], out: Path, *, save: str | Sequence[str] = (), probabilities: bool = False,
     callbacks: Callbacks = SILENT,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
-    """Write ``<stem>.png`` (0/255) for every image and ``measurements.csv``; one bad image stops no other.
+    """Write the files of every image, by default ``<stem>.png`` (0/255), and tables; one bad image stops no other.
 
     A model that separates objects writes ``<stem>.labels.png`` (16 bit, one number per object) and ``objects.csv`` too, one
     that draws boxes ``submission.csv``, as the RSNA challenge wants it.
 
     The tables cover exactly the masks that lie in ``out``, also if this is interrupted; the same call then does the rest. The
-    same model may add to an earlier prediction: its rows stay as long as their masks do. ``prediction.json`` says which model
-    it was and which name each image got.
+    same model may add to an earlier prediction: its rows stay as long as their masks do, and where no mask was asked for, for
+    good. ``prediction.json`` says which model it was and which name each image got.
 
     Args:
         predictor: The model.
         cases: See :func:`find_images`.
         out: Folder; images of the same stem get their folder's name in front.
+        save: What to write, see :func:`bioseg.outputs.saving.choose`; a DICOM SEG is written for each series.
         probabilities: Write ``<stem>.probability.png`` too, 16 bit, 65535 for 1.
         callbacks: Hears how far it is, and how many are flagged where the model can tell.
 
@@ -67,8 +76,11 @@ def predict(
 
     Raises:
         BiosegError: ``out`` is a file, may not be written, is written by another process, holds a run or the masks of another
-            model; or a mask would overwrite an image or a file that is not this model's.
+            model; a file would overwrite an image or a file that is not this model's; or ``save`` is not valid.
     """
+    chosen = saving.choose(save, instances=predictor.recipe.postprocess.instances is not None)
+    if probabilities:
+        chosen |= {"probability"}
     refuse_inputs(out)
     refuse_run(out)
     with files.lock(out):
@@ -78,30 +90,39 @@ def predict(
             )
         names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, [case.path for case in cases])
         wanted = {printable(case.path) for case in cases}
-        tables = read_tables(out, names, wanted, predictor.recipe.postprocess)
-        return _predict(predictor, cases, out, names, tables, probabilities, callbacks)
+        if (out / MEASUREMENTS).exists():
+            chosen |= {saving.CSV}
+        tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
+        return _predict(predictor, cases, out, names, tables, chosen, callbacks)
 
 
 def _predict(
-    predictor: Predictor, cases: Sequence[Case], out: Path, names: dict[str, str], tables: Tables, probabilities: bool,
+    predictor: Predictor, cases: Sequence[Case], out: Path, names: dict[str, str], tables: Tables, chosen: Set[str],
     callbacks: Callbacks,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     count, flagged, problems = 0, 0, list[Problem]()
+    structure = structure_of(predictor.recipe.task)
+    segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
+    as_series = saving.DICOM_SEG in chosen or _earlier_seg(out, [names[printable(case.path)] for case in cases])
 
     def write(found: Predicted) -> bool:
         """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
-        path, prediction = found.prepared.case.path, found.prediction
-        stem = out / names[printable(path)]
-        try:
-            _write_images(stem, prediction, probabilities)
-        except BiosegError:
-            for suffix in SUFFIXES:
-                stem.with_name(stem.name + suffix).unlink(missing_ok=True)
-            raise
-        raw_image = found.prepared.raw_image
-        objects = [] if prediction.labels is None else measure_objects(prediction.labels, raw_image)
-        tables.add(printable(path), stem.name, measure(prediction, raw_image.spacing_mm), objects, prediction.boxes)
+        case, raw_image, prediction = found.prepared.case, found.prepared.raw_image, found.prediction
+        stem = out / names[printable(case.path)]
+        segmented = Segmented(prediction, raw_image, case.image, structure)
+        saving.write_files(stem, segmented, chosen)
+        if as_series:
+            segmentations.add(case.path, case.image, prediction.mask)
+        objects = [] if prediction.labels is None else segmented.measured
+        measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
+        tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
         return prediction.quality is not None and prediction.quality.flagged
+
+    def write_together() -> list[Problem]:
+        """What belongs to several images: DICOM SEG of series, tables."""
+        if saving.DICOM_SEG not in chosen:
+            segmentations.foreign.clear()  # nobody asked for theirs
+        return segmentations.write(out, names) + (tables.write(out) if saving.CSV in chosen else [])
 
     try:
         with closing(stream(predictor, cases, write)) as results:
@@ -112,21 +133,17 @@ def _predict(
                     count, flagged = count + 1, flagged + result
                 callbacks.progress("predicting", done, len(cases), "")
     except BaseException:  # Ctrl-C above all
-        for problem in tables.write(out):
+        for problem in write_together():
             callbacks.log(problem.reason)
         callbacks.log(f"stopped after {count} of {len(cases)} images, which are in {out}; give the same command again")
         raise
-    problems += tables.write(out)
+    problems += write_together()
     if predictor.quality:
         callbacks.log(f"{flagged} of {count} flagged for review; the reasons stand in {out / MEASUREMENTS}")
     return count, problems
 
 
-def _write_images(stem: Path, prediction: Prediction, probabilities: bool) -> None:
-    """Mask, labels and probabilities; a map that is there already is written anew, to belong to its mask."""
-    png.write_mask(stem.with_name(f"{stem.name}.png"), prediction.mask)
-    if prediction.labels is not None:
-        png.write_labels(stem.with_name(f"{stem.name}.labels.png"), prediction.labels)
-    probability = stem.with_name(f"{stem.name}.probability.png")
-    if probabilities or probability.exists():
-        png.write_probability(probability, prediction.probability)
+def _earlier_seg(out: Path, names: Sequence[str]) -> bool:
+    """Whether an earlier prediction left a DICOM SEG of one of these images, to be written anew with its mask."""
+    there = set(os.listdir(out))
+    return any(f"{name}{SEG}" in there for name in names) and saving.installed("highdicom")

@@ -1,0 +1,43 @@
+"""GeoJSON as QuPath reads it: a polygon or several per object, with class and measurements."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bioseg import files
+from bioseg.outputs.measure import OBJECT_COLUMNS
+from bioseg.outputs.overlay import CONTOUR
+from bioseg.outputs.polygons import Polygon, trace
+from bioseg.outputs.segmented import Segmented
+
+
+def write(path: Path, segmented: Segmented) -> None:
+    """Write a ``FeatureCollection``, one feature per object.
+
+    Coordinates are in px from the top left corner of the image, see :mod:`bioseg.outputs.polygons`. Objects that the model
+    separates are detections, components of a mask annotations. Measurements are those of ``objects.csv``.
+
+    Raises:
+        BiosegError: It could not be written.
+    """
+    polygons, kind = trace(segmented.objects), "annotation" if segmented.prediction.labels is None else "detection"
+    features = []
+    for number, *values in segmented.measured:
+        assert isinstance(number, int)
+        names = OBJECT_COLUMNS[2:]
+        properties = {
+            "objectType": kind,
+            "name": f"{segmented.structure.name}-{number}",
+            "classification": {"name": segmented.structure.name, "color": list(CONTOUR)},
+            "measurements": {name: value for name, value in zip(names, values, strict=True) if value != ""},
+        }
+        features.append({"type": "Feature", "geometry": _geometry(polygons[number]), "properties": properties})
+    collection = files.without_nan({"type": "FeatureCollection", "features": features})
+    files.write(path, json.dumps(collection, allow_nan=False) + "\n")
+
+
+def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
+    closed = [[[*ring.tolist(), ring[0].tolist()] for ring in polygon] for polygon in polygons]
+    if len(closed) == 1:
+        return {"type": "Polygon", "coordinates": closed[0]}
+    return {"type": "MultiPolygon", "coordinates": closed}
