@@ -1,19 +1,18 @@
 """The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
 
-import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import studies
+from bioseg.cli import common, listing, studies
+from bioseg.cli.common import Device, Json, examples
 from bioseg.cli.processor import share_processor
-from bioseg.types import BiosegError, Callbacks, Problem
+from bioseg.types import BiosegError, Callbacks
 
 if TYPE_CHECKING:
-    from bioseg.cli.console import Screen
     from bioseg.recipe import TranslationRecipe
 
 app = typer.Typer(
@@ -33,7 +32,6 @@ app.add_typer(study_app, name="study")
 INTERRUPTED = 130
 """Exit code that Typer makes of Ctrl-C."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Model = Annotated[str, typer.Argument(help="A run folder, or a name from `bioseg models`.")]
@@ -49,24 +47,6 @@ AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Run code that is not bioseg's: a recipe of your own, or a run made with one."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
-
-
-def examples(*lines: str) -> str:
-    """The epilogue of a command's help, one example per line; 78 characters or fewer each fit a terminal of 80 columns."""
-    return "\n\n".join(["Examples:", *(f"`{line}`" for line in lines)])
-
-
-@app.command(epilog=examples("bioseg recipes", "bioseg recipes --json"))
-def recipes(as_json: Json = False) -> None:
-    """List the recipes: name, task, purpose, parameters."""
-    from bioseg.pipelines.machine import describe_recipes
-
-    rows = describe_recipes()
-    if as_json:
-        _print_json(rows)
-    else:
-        _screen().table(["recipe", "task", "purpose", "parameters"], [[*map(str, row.values())] for row in rows])
 
 
 @app.command(
@@ -115,13 +95,13 @@ def train(
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     part = call(from_csv, path=str(split)) if split else None
     job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
-    with _screen() as screen:
-        result = work(job, _callbacks(screen))
+    with common.screen() as screen:
+        result = work(job, common.callbacks(screen))
     screen.scores(result.summary, "validation images")
     if result.test:
         screen.scores(result.test, "test images")
     screen.log(f"model  {out}\nreport {result.report}")
-    _finish(screen, result.problems)
+    common.finish(screen, result.problems)
 
 
 @app.command(
@@ -147,16 +127,16 @@ def evaluate(
     from bioseg.pipelines.evaluate import EvaluateJob
     from bioseg.pipelines.evaluate import evaluate as work
 
-    with _screen() as screen:
+    with common.screen() as screen:
         job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
-        _print_json(summary)
+        common.print_json(summary)
     else:
         screen.scores(summary, str(data))
         screen.log(f"report {out / 'report.html'}")
-    _finish(screen, problems)
+    common.finish(screen, problems)
 
 
 @app.command(
@@ -190,15 +170,15 @@ def predict(
     predictor = open_predictor(model, device, allow_code=allow_code)
     if translator:
         predictor = translating(predictor, open_translator(translator, device))
-    with _screen() as screen:
+    with common.screen() as screen:
         if adapt:
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
         count, problems = work(
-            predictor, cases, out, save=save, probabilities=probabilities, callbacks=_callbacks(screen)
+            predictor, cases, out, save=save, probabilities=probabilities, callbacks=common.callbacks(screen)
         )
     screen.log(f"{count} of {len(cases)} images segmented in {out}")
-    _finish(screen, problems)
+    common.finish(screen, problems)
 
 
 @app.command(epilog=examples("bioseg translate runs/gan JSRT --out as-montgomery --figure examples.png"))
@@ -219,90 +199,12 @@ def translate(
 
     cases = find_images(paths)
     opened = open_translator(model, device)
-    with _screen() as screen:
-        count, problems = work(opened, cases, out, backwards=backwards, figure=figure, callbacks=_callbacks(screen))
-    screen.log(f"{count} of {len(cases)} images translated in {out}")
-    _finish(screen, problems)
-
-
-@app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine runs/other --out comparison.html"))
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are compared.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="File to write instead of report.html in the run, or comparison.html."),
-    ] = None,
-) -> None:
-    """Write the page that explains a run, or compares several."""
-    from bioseg.pipelines.report import report as work
-
-    _screen().log(str(work(runs, out)))
-
-
-@app.command(epilog=examples("bioseg compare runs/published runs/ours --score iou"))
-def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders that `train` or `evaluate` wrote; the first is the baseline.")
-    ],
-    score: Annotated[str, typer.Option(help="A column of scores.csv.")] = "dice",
-    as_json: Json = False,
-) -> None:
-    """Compare runs: means, and paired differences with 95 % intervals."""
-    from bioseg.cli.console import interval
-    from bioseg.pipelines.compare import compare_runs
-
-    rows = compare_runs(runs, score=score)
-    if as_json:
-        _print_json(rows)
-        return
-    table = [
-        [Path(row["run"]).name, str(row["cases"]), f"{row['mean']:.4f} ± {row['sd']:.4f}", interval(row["ci95"])]
-        + (
-            [
-                f"{row['difference']:+.4f}",
-                interval(row["difference_ci95"], "+.4f"),
-                f"{row['better']} / {row['worse']}",
-            ]
-            if "difference" in row
-            else [""] * 3
+    with common.screen() as screen:
+        count, problems = work(
+            opened, cases, out, backwards=backwards, figure=figure, callbacks=common.callbacks(screen)
         )
-        for row in rows
-    ]
-    head = ["run", "images", f"{score}, mean ± SD", "95 % interval", "difference", "95 % interval", "better / worse"]
-    _screen().table(head, table)
-
-
-@app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --out masks"))
-def models(as_json: Json = False) -> None:
-    """List the pretrained models; each is opened by its name."""
-    from bioseg.pipelines.models import describe_models
-
-    rows = describe_models()
-    if as_json:
-        _print_json(rows)
-        return
-    table = [
-        [row["name"], row["task"], f"{row['dice']:.3f}", row["evaluated_on"], f"{row['megabytes']} MB"] for row in rows
-    ]
-    screen = _screen()
-    screen.table(["model", "task", "Dice", "evaluated on", "size"], table)
-    screen.log("model cards:\n" + "\n".join(row["card"] for row in rows))
-
-
-@data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))
-def data_check(
-    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
-) -> None:
-    """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
-    from bioseg.datasets import folders, inspection
-
-    with _screen() as screen:
-        scan = inspection.inspect(folders.scan(folder), progress=_callbacks(screen).counter("opening"))
-    if as_json:
-        _print_json(inspection.to_json(scan))
-    else:
-        screen.log("\n".join(inspection.scan_lines(scan)))
-    raise typer.Exit(0 if scan.clean else 1)
+    screen.log(f"{count} of {len(cases)} images translated in {out}")
+    common.finish(screen, problems)
 
 
 @app.command(epilog=examples("bioseg demo", "bioseg demo --data images --out demo"))
@@ -313,25 +215,22 @@ def demo(
     """Run every step once, in a few minutes: data, training, evaluation, prediction, report."""
     from bioseg.pipelines.demo import demo as work
 
-    with _screen() as screen:
-        page, problems = work(out, data, _callbacks(screen))
+    with common.screen() as screen:
+        page, problems = work(out, data, common.callbacks(screen))
     screen.log(f"report {page.resolve()}")
-    _finish(screen, problems)
+    common.finish(screen, problems)
 
 
-@app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))
-def doctor(as_json: Json = False) -> None:
-    """Check this machine: Python, PyTorch, GPU, memory, disk, codecs, and the speed of a network."""
-    from bioseg.pipelines.machine import examine_machine
-
-    facts, healthy = examine_machine()
-    if as_json:
-        _print_json(facts)
-    else:
-        _screen().table(["what", "found"], [[key, str(value)] for key, value in facts.items()])
-    raise typer.Exit(0 if healthy else 1)
-
-
+app.command(epilog=examples("bioseg recipes", "bioseg recipes --json"))(listing.recipes)
+app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine runs/other --out comparison.html"))(
+    listing.report
+)
+app.command(epilog=examples("bioseg compare runs/published runs/ours --score iou"))(listing.compare)
+app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --out masks"))(listing.models)
+data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))(
+    listing.data_check
+)
+app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
 study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS}"))(studies.cross_hospital)
 study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)
@@ -344,11 +243,11 @@ def main() -> None:
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:
-        _screen().error(str(fault))
+        common.screen().error(str(fault))
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            _screen().error(
+            common.screen().error(
                 "interrupted; what is finished is kept, and the same command goes on with it (train: with --resume)"
             )
         raise
@@ -361,32 +260,7 @@ def _train_translator(
     from bioseg.pipelines.train_translator import TranslatorJob, train_translator
 
     job = TranslatorJob(recipe, data, target, out, settings, resume, device, command)
-    with _screen() as screen:
-        problems = train_translator(job, _callbacks(screen))
+    with common.screen() as screen:
+        problems = train_translator(job, common.callbacks(screen))
     screen.log(f"model    {out}\nfigures  {out / 'figures'}")
-    _finish(screen, problems)
-
-
-def _screen() -> "Screen":
-    from bioseg.cli.console import Screen
-
-    return Screen()
-
-
-def _callbacks(screen: "Screen") -> Callbacks:
-    return Callbacks(screen.progress, screen.log, screen.epoch)
-
-
-def _finish(screen: "Screen", problems: list[Problem]) -> None:
-    """Report what was left out, and say so by the exit code."""
-    for problem in problems:
-        screen.error(problem.reason)
-    if problems:
-        screen.error(f"{len(problems)} left out, the reasons above; the rest is done")
-    raise typer.Exit(1 if problems else 0)
-
-
-def _print_json(value: Any) -> None:
-    from bioseg.files import without_nan
-
-    print(json.dumps(without_nan(value), indent=2))
+    common.finish(screen, problems)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.types import BiosegError, Callbacks
+from bioseg.cli import common
+from bioseg.cli.common import Device
+from bioseg.types import BiosegError
 
 if TYPE_CHECKING:
     from bioseg.cli.console import Screen
@@ -18,7 +20,6 @@ Minutes = Annotated[
     float | None,
     typer.Option("--minutes", help="End the session after so many; the same command continues where it stopped."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 
 def cross_hospital(
@@ -44,8 +45,8 @@ def cross_hospital(
     given = zip(work.SETS, (montgomery, jsrt, shenzhen, belarus), strict=True)
     sets = {what: folder for what, folder in given if folder}
     benchmark = work.Benchmark(sets, out, work.BUDGETS[name], minutes=minutes, only=tuple(only or ()), device=device)
-    with _screen() as screen:
-        written, done = work.run_benchmark(benchmark, Callbacks(screen.progress, screen.log, screen.epoch))
+    with common.screen() as screen:
+        written, done = work.run_benchmark(benchmark, common.callbacks(screen))
     _finish(screen, written, done)
 
 
@@ -65,15 +66,9 @@ def adaptation(
 
     others = {name: folder for name, folder in (("JSRT", jsrt), ("Shenzhen", shenzhen)) if folder}
     study = work.Study(montgomery, others, out, minutes=minutes, device=device)
-    with _screen() as screen:
-        written, done = work.run_study(study, Callbacks(screen.progress, screen.log, screen.epoch))
+    with common.screen() as screen:
+        written, done = work.run_study(study, common.callbacks(screen))
     _finish(screen, written, done)
-
-
-def _screen() -> "Screen":
-    from bioseg.cli.console import Screen
-
-    return Screen()
 
 
 def _finish(screen: "Screen", written: list[Path], done: bool) -> None:

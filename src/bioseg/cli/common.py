@@ -1,0 +1,47 @@
+"""What the commands share."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bioseg.types import Callbacks, Problem
+
+if TYPE_CHECKING:
+    from bioseg.cli.console import Screen
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: one example per line."""
+    return "\n\n".join(["Examples:", *(f"`{line}`" for line in lines)])
+
+
+def screen() -> "Screen":
+    """Where the command prints."""
+    from bioseg.cli.console import Screen
+
+    return Screen()
+
+
+def callbacks(screen: "Screen") -> Callbacks:
+    """Progress and lines on the screen."""
+    return Callbacks(screen.progress, screen.log, screen.epoch)
+
+
+def finish(screen: "Screen", problems: list[Problem]) -> None:
+    """Report what was left out, and say so by the exit code."""
+    for problem in problems:
+        screen.error(problem.reason)
+    if problems:
+        screen.error(f"{len(problems)} left out, the reasons above; the rest is done")
+    raise typer.Exit(1 if problems else 0)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON on standard output; NaN becomes null."""
+    from bioseg.files import without_nan
+
+    print(json.dumps(without_nan(value), indent=2))
