@@ -25,6 +25,7 @@ ROWS = (
     {"datasets", "models", "postprocess"},
     {"evaluation"},
     {"images"},
+    {"model_file"},
     {"files", "specs"},
     {"types"},
 )

@@ -18,8 +18,8 @@ from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
 
-def load(model: Path | str, device: str = "auto", *, allow_code: bool = False) -> Predictor:
-    """Open a run folder, or a pretrained model by its name; see :func:`bioseg.pipelines.open.open_predictor`.
+def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, backend: str = "auto") -> Predictor:
+    """Open a run folder, a model file, or a pretrained model by its name; see :func:`bioseg.pipelines.open.open_predictor`.
 
     A run that was made with its author's own code runs that only with ``allow_code``.
 
@@ -28,7 +28,7 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False) -
     Raises:
         BiosegError: There is no such model, or it is damaged.
     """
-    return open_predictor(model, device, allow_code=allow_code)
+    return open_predictor(model, device, allow_code=allow_code, backend=backend)
 
 
 def train(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bioseg.cli import studies
+from bioseg.cli import exporting, studies
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks, Problem
 
@@ -35,7 +35,7 @@ INTERRUPTED = 130
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-Model = Annotated[str, typer.Argument(help="A run folder, or a name from `bioseg models`.")]
+Model = Annotated[str, typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.")]
 Translate = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the images to another domain first: run folder of a CycleGAN."),
@@ -49,6 +49,7 @@ AllowCode = Annotated[
     typer.Option("--allow-code", help="Run code that is not bioseg's: a recipe of your own, or a run made with one."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a model file auto, onnx, openvino.")]
 
 
 def examples(*lines: str) -> str:
@@ -139,6 +140,7 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
     device: Device = "auto",
+    backend: Backend = "auto",
     allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +149,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with _screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code)
+        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -172,21 +174,24 @@ def predict(
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
+    backend: Backend = "auto",
     allow_code: AllowCode = False,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv."""
-    from bioseg.pipelines.adapt import adapted
     from bioseg.pipelines.open import open_predictor, open_translator
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
-    from bioseg.pipelines.translate import translating
 
     cases = find_images(paths)
-    predictor = open_predictor(model, device, allow_code=allow_code)
+    predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
     if translator:
+        from bioseg.pipelines.translate import translating
+
         predictor = translating(predictor, open_translator(translator, device))
     with _screen() as screen:
         if adapt:
+            from bioseg.pipelines.adapt import adapted
+
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
         count, problems = work(predictor, cases, out, probabilities=probabilities, callbacks=_callbacks(screen))
@@ -325,6 +330,7 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
+app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
 study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS}"))(studies.cross_hospital)
 study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bioseg import recipes
+from bioseg.inference.backends import choose
 from bioseg.models import unet
 from bioseg.recipe import TranslationRecipe
 
@@ -52,6 +53,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "TIFF codecs": "all (imagecodecs)"
         if util.find_spec("imagecodecs")
         else "uncompressed, deflate, LZW, JPEG, fax; for others: pip install imagecodecs",
+        "model files": _backends(),
         "pretrained encoder": _encoder(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
@@ -99,6 +101,16 @@ def describe_codecs(codecs: dict[str, bool]) -> str:
     if missing:
         text += f"; not {', '.join(missing)}: pip install python-gdcm"
     return text
+
+
+def _backends() -> str:
+    """What computes model files here and, where that was measured, which is fastest."""
+    names = choose.installed()
+    if not names:
+        return "not computed; pip install 'bioseg[onnx]'"
+    known = choose.measured()
+    times = "; ".join(f"{name} {known[name]:.0f} ms" for name in sorted(known, key=lambda name: known[name]))
+    return ", ".join(names) + (f" (measured: {times})" if times else "")
 
 
 def _encoder() -> str:
