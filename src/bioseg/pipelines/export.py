@@ -148,9 +148,9 @@ def _compare(network: nn.Module, exported: Callable[[Any], Any], channels: int) 
     """Hold an exported network against the original, on other sizes and numbers of images than were traced."""
     for shape in CHECKED:
         images = _images(shape, channels)
-        with torch.inference_mode():
-            expected = [output.float().numpy() for output in network(images)]
         try:
+            with torch.inference_mode():
+                expected = [output.float().numpy() for output in network(images)]
             found = exported(images.numpy())
         except (BiosegError, MemoryError, RuntimeError) as fault:
             raise _impossible(fault) from None

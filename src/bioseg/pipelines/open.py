@@ -8,6 +8,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,8 @@ def open_predictor(
             f"--backend {backend}: computes a file that `bioseg export {model} --out model.bioseg` writes; give that, or "
             "leave --backend out"
         )
+    if not util.find_spec("torch"):
+        raise BiosegError(f"{model}: needs PyTorch; pip install torch, or give a file that `bioseg export` wrote")
     from bioseg.inference import device as devices
     from bioseg.inference.backends.torch import torch_backend
 
