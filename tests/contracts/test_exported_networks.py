@@ -92,7 +92,9 @@ class Fixed(nn.Module):
 
 @pytest.mark.parametrize(("network", "words"), [(Branch(), "differ from PyTorch"), (Fixed(), "cannot be exported")])
 @pytest.mark.parametrize("to", [export.to_onnx, export.to_torchscript])
-def test_a_network_that_changes_by_exporting_is_refused(network: nn.Module, words: str, to: Callable[..., bytes]) -> None:
+def test_a_network_that_changes_by_exporting_is_refused(
+    network: nn.Module, words: str, to: Callable[..., bytes]
+) -> None:
     with pytest.raises(BiosegError, match=words) as caught:
         to(network, 1)
     assert "\n" not in str(caught.value)

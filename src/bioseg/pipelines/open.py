@@ -8,7 +8,6 @@ import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +56,13 @@ def open_predictor(
             f"--backend {backend}: computes a file that `bioseg export {model} --out model.bioseg` writes; give that, or "
             "leave --backend out"
         )
-    if not util.find_spec("torch"):
-        raise BiosegError(f"{model}: needs PyTorch; pip install torch, or give a file that `bioseg export` wrote")
-    from bioseg.inference import device as devices
-    from bioseg.inference.backends.torch import torch_backend
+    try:
+        from bioseg.inference import device as devices
+        from bioseg.inference.backends.torch import torch_backend
+    except ImportError:
+        raise BiosegError(
+            f"{model}: needs PyTorch; pip install torch, or give a file that `bioseg export` wrote"
+        ) from None
 
     record, recipe = open_recipe(folder, allow_code=allow_code)
     if not isinstance(recipe, SegmentationRecipe):
