@@ -15,6 +15,7 @@ ROWS = (
     {"cli"},
     {"api", "studies"},
     {"pipelines"},
+    {"user_code"},
     {"recipes"},
     {"quality"},
     {"outputs", "reports", "training"},

@@ -97,12 +97,12 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
 CHECKING = {
     "check", "BiosegError", "len", "set", "list", "map", "zoom", "targets", "quality", "preparation", "fit", "evaluated_on",
     "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits",
-    "shapes", "DESCRIPTORS",
+    "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe",
 }  # fmt: skip
 """Names that ``__post_init__`` of a specification may use."""
 
 ROLES = {
-    "layout": {"list_cases", "list_images", "list_boxes_or_masks"},
+    "layout": {"list_cases", "list_images"},
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {

@@ -53,7 +53,8 @@ FIELDS: dict[str, Any] = {
     "image_hashes": dict[str, Literal["train", "validation"]], "patients": Number, "patients_from": str,
     "patients_unknown": Number, "data": str, "target": str, "command": str, "started": str, "device": str,
     "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str,
-    "evaluated_on": str, "model": str, "adapted": bool, "translator": str, "code": dict[str, dict[str, str]],
+    "evaluated_on": str, "evaluated_folder": str, "model": str, "model_fingerprint": str, "adapted": bool, "unseen_only": bool,
+    "translator": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
 }  # fmt: skip
 """What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
 

@@ -55,10 +55,10 @@ class TestStatistics:
 
     def test_the_copy_is_an_ordinary_network(self):
         """Made in inference mode, its tensors could not be moved or exported."""
-        network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
+        network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)).eval()
         adapted = reestimate_statistics(network, [torch.rand(4, 1, 8, 8)])
         assert not any(tensor.is_inference() for tensor in adapted.state_dict().values())
-        assert torch_backend(adapted, torch.device("cpu"))(np.zeros((1, 1, 8, 8), np.float32))[0].shape == (1, 2, 6, 6)
+        assert torch_backend(adapted, torch.device("cpu"))(np.zeros((1, 1, 8, 8), np.float32))[0].shape == (1, 2, 8, 8)
 
     def test_dropout_stays_off(self):
         network = nn.Sequential(nn.BatchNorm2d(1, affine=False), nn.Dropout(0.9)).eval()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bioseg.images import formats
+from bioseg.images import formats, png
 from bioseg.inference import pretrained
 from bioseg.inference.translator import Translator
 from bioseg.models.cyclegan import Pair
@@ -101,7 +101,7 @@ def test_a_damaged_ledger_is_one_line(damage: str, tmp_path: Path) -> None:
 
 def test_a_full_disk_names_the_masks_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [image(tmp_path / f"{name}.png", index) for index, name in enumerate("abc")]
-    out, real = tmp_path / "out", formats.write_probability
+    out, real = tmp_path / "out", png.write_probability
 
     def full(path: Path, probability: Any) -> None:
         if path.name.startswith("b"):
@@ -114,7 +114,7 @@ def test_a_full_disk_names_the_masks_that_are_missing(tmp_path: Path, monkeypatc
     def failing(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(formats, "write_probability", full)
+    monkeypatch.setattr(png, "write_probability", full)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # or the fault may hit another image
     count, problems = predict(small_predictor(), cases, out, probabilities=True)
     assert count == 2

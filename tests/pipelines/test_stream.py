@@ -127,7 +127,7 @@ def test_closing_early_ends_the_threads_and_keeps_what_was_begun(tmp_path: Path)
     assert len(written) == count and threading.active_count() <= before + 2
     for thread in threading.enumerate():
         thread.join(1) if thread.name.startswith("ThreadPool") else None
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_an_interruption_lets_what_was_begun_finish(tmp_path: Path) -> None:

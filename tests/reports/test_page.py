@@ -188,7 +188,7 @@ def test_undefined_scores_are_told(bare: Path) -> None:
         ([{**row, "dice": 0.01} for row in journal(9)], "hardly learned", "overfitting"),
         (journal(2), "Too few epochs", "overfitting"),
         (
-            [{"epoch": k, "loss": 0.1, "validation_loss": 0.1} for k in (1, 2, 3)],
+            [{"epoch": k, "loss": 0.1, "validation_loss": 0.1, "best": k == 1} for k in (1, 2, 3)],
             "Best after epoch 1. No sign",
             "still",
         ),
@@ -227,7 +227,8 @@ def test_the_worst_come_first(run: Path) -> None:
 def test_the_strip_runs_from_the_tenth_below_the_worst_to_one(bare: Path) -> None:
     rows = [Row(f"c{k}", f"p{k}", "", {"dice": value}) for k, value in enumerate((0.9, 0.62, 1.0, float("nan")))]
     write_csv(rows, bare / "scores.csv")
-    files.write_json(bare / "summary.json", {"dice": {**summarise(rows)["dice"], "ci95": [0.7, 0.9]}})
+    summary = summarise(rows)
+    files.write_json(bare / "summary.json", summary | {"dice": {**summary["dice"], "ci95": [0.7, 0.9]}})
     assert page.strip(read_run(bare)) == {"low": 0.6, "interval": [250.0, 750.0], "cases": [50.0, 750.0, 1000.0]}
     write_csv([Row(f"c{k}", "p", "", {"dice": 0.95}) for k in range(5 * page.TICKS)], bare / "scores.csv")
     assert page.strip(read_run(bare))["cases"] == [500.0] * page.TICKS

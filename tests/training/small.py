@@ -15,7 +15,7 @@ from bioseg.specs import call
 from bioseg.types import Case
 
 SIZE = 64
-RECORD = {"format": 2, "recipe": {}, "fingerprint": "f", "split": "s"}
+RECORD = {"format": 2, "name": "small", "recipe": {}, "fingerprint": "f", "split": "s"}
 EVERYTHING = Augmentation(
     rotation_deg=20.0, shift=0.1, zoom=(0.8, 1.2), gamma=0.3, contrast=0.2, offset=0.1, noise=0.1, blur_px=1.0,
     bias_field=0.2, distractors=2, fourier_chance=0.5, inversion_chance=0.5, convolution_chance=0.5, curve_chance=0.5,

@@ -83,7 +83,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         counts = None if seen is None else count_parts(seen, cases)
         callbacks.log(seen_line(counts, len(cases)))
         record = {key: value for key, value in _record_of(folder).items() if key not in OMITTED}
-        files.write_json(job.out / RECORD, {**record, **how})
+        files.write_json(job.out / RECORD, record | {key: value for key, value in how.items() if value is not None})
         if job.adapt:
             from bioseg.pipelines.adapt import adapted
 

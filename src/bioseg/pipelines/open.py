@@ -132,8 +132,8 @@ def rebuild(network: "Call[nn.Module]", path: Path) -> "nn.Module":
 
     if network.function.__module__.startswith("bioseg."):  # a user's may not know the meta device
         with torch.device("meta"):
-            outline = blank(network)
-        tensors = weights.read(path, outline)
+            empty = blank(network)
+        tensors = weights.read(path, empty)
         built = blank(network)
         built.load_state_dict(tensors)
     else:

@@ -130,6 +130,12 @@ def _resumed(
         recipe = stored
     recipe = reduce(override, job.settings, recipe)
     claim(job.out, record | {"fingerprint": fingerprint(recipe), "folds": job.folds}, resume=True)
+    found = ",".join(splits.checksum_of(parts) for parts in record.get("fold_parts") or [record["parts"]])
+    if record.get("split") != found:
+        raise BiosegError(
+            f"{job.out / RECORD}: was made with split {record.get('split')}, its parts are {found}; restore the file, or "
+            "choose another --out"
+        )
     known = {case.id: case for case in data.cases}
     trained_on = record["parts"]["train"]
     missing = [name for name in trained_on if name not in known]

@@ -33,6 +33,8 @@ class TorchBackend:
             logits, features = self._forward(batch)
         except (RuntimeError, ValueError, TypeError, IndexError) as fault:
             line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+            if "memory" in line:  # not the network's fault
+                raise
             raise BiosegError(
                 f"network: fails on images of {list(batch.shape[1:])}: {line}; is this its recipe?"
             ) from None
