@@ -20,6 +20,8 @@ from bioseg.types import BiosegError
 SUFFIX = ".bioseg"
 FORMAT = 1
 """Of the file as a whole; the record in it has a format of its own."""
+OPSET = 18
+"""Version of the ONNX operators in the networks."""
 MANIFEST, NETWORK = "manifest.json", "network-{}.onnx"
 TEXTS = ("record.json", "postprocess.json", "quality_model.json", "card.md")
 """Entries beside the manifest and the networks."""
@@ -64,19 +66,18 @@ class ModelFile:
         return _json(self.texts[name], f"{self.path}: {name}") if name in self.texts else None
 
 
-def pack(networks: list[bytes], texts: Mapping[str, bytes], *, opset: int, made_with: Mapping[str, str]) -> bytes:
+def pack(networks: list[bytes], texts: Mapping[str, bytes], *, made_with: Mapping[str, str]) -> bytes:
     """The content of a model file.
 
     Args:
-        networks: ONNX.
+        networks: ONNX of :data:`OPSET`.
         texts: By names of :data:`TEXTS`.
-        opset: Version of the ONNX operators in the networks.
         made_with: Versions of the packages that exported it.
     """
     entries = {NETWORK.format(index): data for index, data in enumerate(networks)} | dict(texts)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items()}
     manifest = {
-        "kind": _KIND, "format": FORMAT, "networks": len(networks), "opset": opset, "made_with": dict(made_with),
+        "kind": _KIND, "format": FORMAT, "networks": len(networks), "opset": OPSET, "made_with": dict(made_with),
         "sha256": digests,
     }  # fmt: skip
     result = io.BytesIO()
@@ -110,6 +111,10 @@ def parse(data: bytes, path: Path) -> ModelFile:
     for name, hint in _FIELDS.items():
         if fault := mismatch(manifest.get(name), hint):
             raise BiosegError(f"{path}: {MANIFEST}: {name}: {shown(manifest.get(name))}; {fault}")
+    if manifest["opset"] != OPSET:
+        raise BiosegError(
+            f"{path}: ONNX opset {manifest['opset']}; this version reads {OPSET}: install the one that wrote it"
+        )
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items()}
     wrong = sorted(
         name for name in {*digests, *manifest["sha256"]} if digests.get(name) != manifest["sha256"].get(name)

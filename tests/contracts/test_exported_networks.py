@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from bioseg import model_file
 from bioseg.inference.adaptation import reestimate_statistics
 from bioseg.inference.backends import Backend, choose
 from bioseg.inference.backends.torch import TorchBackend
@@ -49,7 +50,7 @@ def test_it_agrees_with_pytorch(name: str) -> None:
 
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    assert [one.version for one in model.opset_import if not one.domain] == [export.OPSET]
+    assert [one.version for one in model.opset_import if not one.domain] == [model_file.OPSET]
     assert {one.domain for one in model.opset_import} == {""}
     assert [one.name for one in model.graph.input] == ["images"]
     assert [one.name for one in model.graph.output] == ["logits", "features"]

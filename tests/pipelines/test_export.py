@@ -103,12 +103,12 @@ def test_folds_become_an_ensemble(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_the_network_alone(run: Path, tmp_path: Path) -> None:
+def test_the_network_alone(run: Path, exported: Path, tmp_path: Path) -> None:
     expected = open_predictor(run, "cpu").backends[0]
     batch = np.random.default_rng(0).random((2, 3, 40, 56), dtype=np.float32)
     onnx = choose.build("onnx", export(run, tmp_path / "a.onnx", form="onnx").read_bytes())
     assert np.allclose(onnx(batch)[0], expected(batch)[0], atol=1e-4)
-    assert (tmp_path / "a.onnx").read_bytes() in (run.parent / "model.bioseg").read_bytes()
+    assert (tmp_path / "a.onnx").read_bytes() in exported.read_bytes()
     script = torch.jit.load(export(run, tmp_path / "a.pt", form="torchscript"))
     with torch.inference_mode():
         assert np.allclose(script(torch.from_numpy(batch))[0].numpy(), expected(batch)[0], atol=1e-4)
@@ -129,6 +129,7 @@ class TestCommands:
             assert call(monkeypatch, *words) == 0
             assert (out / "image.png").exists() and (out / "measurements.csv").exists()
         data = run.parent / "data"
+        capfd.readouterr()
         assert call(monkeypatch, "evaluate", file, "--data", data, "--out", tmp_path / "scores", "--json") == 0
         summary = json.loads(capfd.readouterr().out)
         assert summary["cases"] == 4 and summary["seen"] == {"validation": 0, "train": 0}

@@ -26,7 +26,6 @@ from bioseg.types import BiosegError
 
 Format = Literal["bioseg", "onnx", "torchscript"]
 CARD = "card.md"
-OPSET = 18
 EXAMPLE = (2, 65, 97)
 """Images, rows and cols that are traced: no size that a network can take without padding, so that the padding is traced."""
 CHECKED = ((1, 33, 47), (3, 64, 96), (2, 128, 80))
@@ -113,7 +112,7 @@ def to_onnx(network: nn.Module, channels: int) -> bytes:
             warnings.simplefilter("ignore")  # of sizes that are traced: the comparison below is what tells
             torch.onnx.export(  # sets the mode of what it is given, which is why the whole is in evaluation mode
                 whole, (_images(EXAMPLE, channels),), result, dynamo=False,  # type: ignore[arg-type]
-                opset_version=OPSET,
+                opset_version=model_file.OPSET,
                 input_names=names[:1], output_names=names[1:],
                 dynamic_axes={"images": sizes, "logits": sizes, "features": {0: "batch"}},
             )  # fmt: skip
@@ -180,7 +179,7 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
     if (folder / CARD).is_file():
         texts[CARD] = files.read_bytes(folder / CARD, "restore it")
     made_with = {name: metadata.version(name) for name in ("bioseg", "torch", "onnx")}
-    data = model_file.pack(networks, texts, opset=OPSET, made_with=made_with)
+    data = model_file.pack(networks, texts, made_with=made_with)
     recipe_of(model_file.parse(data, out))  # what cannot be read is not written
     return data
 

@@ -20,7 +20,8 @@ from bioseg.types import BiosegError
 NAMES = ("auto", "torch", "onnx", "openvino")
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 """By backend of a model file: the package it needs. Each is an extra of bioseg."""
-REPEATS = 3
+REPEATS, SHOWN = 3, 200
+"""Runs of which the best counts; letters of a package's own message that are shown."""
 
 
 def parse(name: str) -> str:
@@ -55,7 +56,10 @@ def build(name: str, network: bytes) -> Backend:
         return make(network)
     except Exception as fault:  # the packages' own exceptions share no other class
         line = " ".join(str(fault).split()) or type(fault).__name__
-        raise BiosegError(f"{name} cannot open its network ({line[:200]}); install a newer {PACKAGES[name]}") from None
+        line = (
+            line if len(line) <= SHOWN else f"…{line[-SHOWN:]}"
+        )  # the reason comes last, after places in their source
+        raise BiosegError(f"{name} cannot open its network ({line}); install a newer {PACKAGES[name]}") from None
 
 
 def fastest(network: bytes, batch: Batch) -> str:

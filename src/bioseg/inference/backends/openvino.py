@@ -31,10 +31,10 @@ class OpenVinoBackend:
             request = self.compiled.create_infer_request()
         try:
             found = request.infer({"images": np.ascontiguousarray(batch, np.float32)})  # copies of its outputs
+            logits, features = found["logits"], found["features"]
         except Exception as fault:
             raise failure(batch, fault) from None
         self._idle.put(request)  # not after a fault: its state is unknown
-        logits, features = found["logits"], found["features"]
         check_logits(batch, logits)
         return logits, features
 
