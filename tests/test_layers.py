@@ -26,6 +26,7 @@ ROWS = (
     {"datasets", "models", "postprocess"},
     {"evaluation"},
     {"images"},
+    {"model_file"},
     {"files", "specs"},
     {"types"},
 )

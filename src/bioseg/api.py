@@ -1,25 +1,24 @@
-"""The functions of ``import bioseg``: the pipelines with plain arguments."""
+"""The functions of ``import bioseg``: the pipelines with plain arguments.
+
+Each imports its pipeline when it is called: predicting from a model file needs no PyTorch.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bioseg import user_code
-from bioseg.datasets.splits import from_csv
 from bioseg.inference.predictor import Predictor
-from bioseg.pipelines.assemble import TrainResult
-from bioseg.pipelines.evaluate import EvaluateJob
-from bioseg.pipelines.evaluate import evaluate as run_evaluation
 from bioseg.pipelines.open import open_predictor
-from bioseg.pipelines.train import TrainJob
-from bioseg.pipelines.train import train as run_training
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
+if TYPE_CHECKING:
+    from bioseg.pipelines.assemble import TrainResult
 
-def load(model: Path | str, device: str = "auto", *, allow_code: bool = False) -> Predictor:
-    """Open a run folder, or a pretrained model by its name; see :func:`bioseg.pipelines.open.open_predictor`.
+
+def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, backend: str = "auto") -> Predictor:
+    """Open a run folder, a model file, or a pretrained model by its name; see :func:`bioseg.pipelines.open.open_predictor`.
 
     A run that was made with its author's own code runs that only with ``allow_code``.
 
@@ -28,14 +27,14 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False) -
     Raises:
         BiosegError: There is no such model, or it is damaged.
     """
-    return open_predictor(model, device, allow_code=allow_code)
+    return open_predictor(model, device, allow_code=allow_code, backend=backend)
 
 
 def train(
     recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
     settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False,
     callbacks: Callbacks = SILENT,
-) -> TrainResult:  # fmt: skip
+) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
     Args:
@@ -53,6 +52,11 @@ def train(
     Raises:
         BiosegError: There is too little data, ``out`` holds something else, or an argument is invalid.
     """
+    from bioseg import user_code
+    from bioseg.datasets.splits import from_csv
+    from bioseg.pipelines.train import TrainJob
+    from bioseg.pipelines.train import train as run_training
+
     how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
@@ -73,6 +77,9 @@ def evaluate(
     Raises:
         BiosegError: ``out`` holds something else, or ``data`` no image with a mask.
     """
+    from bioseg.pipelines.evaluate import EvaluateJob
+    from bioseg.pipelines.evaluate import evaluate as run_evaluation
+
     job = EvaluateJob(
         model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code
     )

@@ -6,10 +6,7 @@ ones it was published with as defaults.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
-
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.splits import Split
@@ -18,13 +15,25 @@ from bioseg.postprocess.masks import Postprocess
 from bioseg.specs import Call, Count, NonNegative, Positive, Range, Seed, Takes, Whole, check
 from bioseg.types import BiosegError, Case, Mask, Probability
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+else:
+    try:
+        from torch import Tensor
+        from torch.nn import Module
+        from torch.optim import Optimizer
+    except ImportError:  # where model files are run without PyTorch, no network is built and nothing is trained
+        Tensor = Module = Optimizer = Any
+
 TTA = Literal["none", "flip", "dihedral"]
 """Test-time augmentation: none; the image and its left-right mirror image; both of these at 0, 90, 180 and 270°."""
 
 Layout = Annotated[Call[list[Case]], Takes(1)]
 SplitBy = Annotated[Call[Split], Takes(1)]
 FoldBy = Annotated[Call[list[Split]], Takes(1, ("folds",))]
-Network = Annotated[Call[nn.Module], Takes(0)]
+Network = Annotated[Call[Module], Takes(0)]
 Loss = Annotated[Call[Tensor], Takes(2)]
 OptimiserOf = Annotated[Call[Optimizer], Takes(1)]
 Schedule = Annotated[Call[float], Takes(1)]
@@ -201,3 +210,14 @@ class TranslationRecipe:
 
 Recipe = SegmentationRecipe | TranslationRecipe
 R = TypeVar("R")
+
+
+def not_in_a_model_file(*values: Any, **names: Any) -> Any:
+    """In the place of the network and the training of a recipe from a model file, which holds neither.
+
+    Raises:
+        BiosegError: Always.
+    """
+    raise BiosegError(
+        "a model file holds no PyTorch network and cannot be trained; use the run folder it was exported from"
+    )

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from bioseg import files
 from bioseg.migration import FORMAT, OLD_FILES, migrated, migrated_row, migrated_value
-from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
+from bioseg.recipe import Recipe, SegmentationRecipe, Training, TranslationRecipe, not_in_a_model_file
 from bioseg.specs import Call, Range, mismatch, shown
 from bioseg.types import BiosegError
 
@@ -38,6 +38,12 @@ CALL_MODULES = (
     "bioseg.evaluation.overlap", "bioseg.postprocess.choose", "bioseg.quality.fit",
 )  # fmt: skip
 """Modules, or packages of modules, whose public functions a record may name."""
+
+PREDICTING = (
+    "name", "task", "purpose", "layout", "split", "fold", "preparation", "postprocess", "tta", "evaluated_on",
+    "reference_scores",
+)  # fmt: skip
+"""Fields of a recipe that :func:`decode_predicting` reads."""
 
 Number = Annotated[int, Range(0)]
 Ids = list[str]
@@ -154,7 +160,11 @@ def read_fields(folder: Path) -> dict[str, Any]:
         BiosegError: The folder is not a run, or its record is damaged or of a later version.
     """
     path = folder / RECORD
-    record = files.read_json(path, "give the folder that `bioseg train … --out` wrote")
+    return checked_fields(files.read_json(path, "give the folder that `bioseg train … --out` wrote"), path)
+
+
+def checked_fields(record: Any, path: Path) -> dict[str, Any]:
+    """As :func:`read_fields`, for the value of the record ``path``."""
     if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
         raise BiosegError(f"{path}: no field 'recipe'; give a folder that `bioseg train` wrote")
     number = record.get("format")
@@ -168,7 +178,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     for field, hint in FIELDS.items():
         if field in record and (fault := mismatch(record[field], hint)):
             raise BiosegError(f"{path}: {field}: {shown(record[field])}; {fault}")
-    return record | ({"migrated": True} if number < FORMAT else {})
+    return dict(record) | ({"migrated": True} if number < FORMAT else {})
 
 
 def decode_recipe(record: dict[str, Any], folder: Path, resolve: Resolve = nobody) -> Recipe:
@@ -181,6 +191,31 @@ def decode_recipe(record: dict[str, Any], folder: Path, resolve: Resolve = nobod
     recipe = decode(record["recipe"], where, resolve)
     if not isinstance(recipe, SegmentationRecipe | TranslationRecipe):
         raise BiosegError(f"{where}: is a {type(recipe).__name__}; expected a recipe")
+    return recipe
+
+
+def decode_predicting(record: dict[str, Any], where: str) -> SegmentationRecipe:
+    """The part of a recipe that predicting and evaluating need; its network and training cannot be run.
+
+    Neither what it was trained with nor its network has to be in this version or installed, and none of it may be the user's.
+
+    Args:
+        record: See :func:`checked_fields`.
+        where: File and field, for messages.
+
+    Raises:
+        BiosegError: It is no segmentation recipe, or names what is not allowed.
+    """
+    known = record["recipe"]
+    if known.get("$type") != _name(SegmentationRecipe):
+        raise BiosegError(f"{where}: is {shown(known.get('$type'))}; expected a segmentation recipe")
+    values = {key: decode(known[key], f"{where}.{key}") for key in PREDICTING if key in known}
+    absent: Call[Any] = Call(not_in_a_model_file)
+    values |= {"network": absent, "training": Training(absent, absent, absent)}
+    try:
+        recipe: SegmentationRecipe = _constructed(known["$type"], values)
+    except BiosegError as fault:
+        raise BiosegError(f"{where}: {fault}") from None
     return recipe
 
 
@@ -198,7 +233,12 @@ def read_spec(folder: Path, name: str, kind: type[Any]) -> Any:
     path = next((folder / one for one in (name, OLD_FILES[name]) if (folder / one).exists()), None)
     if path is None:
         return None
-    spec = decode(migrated_value(files.read_json(path, "train again")), str(path))
+    return checked_spec(files.read_json(path, "train again"), str(path), kind)
+
+
+def checked_spec(value: Any, path: str, kind: type[Any]) -> Any:
+    """As :func:`read_spec`, for the JSON value of the file ``path``."""
+    spec = decode(migrated_value(value), path)
     if not isinstance(spec, kind):
         raise BiosegError(f"{path}: holds a {type(spec).__name__}, not a {kind.__name__}; train again")
     return spec

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import common, listing, studies
+from bioseg.cli import common, exporting, listing, studies
 from bioseg.cli.common import Device, Json, examples
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
@@ -34,7 +34,7 @@ INTERRUPTED = 130
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-Model = Annotated[str, typer.Argument(help="A run folder, or a name from `bioseg models`.")]
+Model = Annotated[str, typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.")]
 Translate = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the images to another domain first: run folder of a CycleGAN."),
@@ -47,6 +47,7 @@ AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Run code that is not bioseg's: a recipe of your own, or a run made with one."),
 ]
+Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a model file auto, onnx, openvino.")]
 
 
 @app.command(
@@ -120,6 +121,7 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
     device: Device = "auto",
+    backend: Backend = "auto",
     allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +130,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code)
+        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -157,21 +159,24 @@ def predict(
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
+    backend: Backend = "auto",
     allow_code: AllowCode = False,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv; or what --save names."""
-    from bioseg.pipelines.adapt import adapted
     from bioseg.pipelines.open import open_predictor, open_translator
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
-    from bioseg.pipelines.translate import translating
 
     cases = find_images(paths)
-    predictor = open_predictor(model, device, allow_code=allow_code)
+    predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
     if translator:
+        from bioseg.pipelines.translate import translating
+
         predictor = translating(predictor, open_translator(translator, device))
     with common.screen() as screen:
         if adapt:
+            from bioseg.pipelines.adapt import adapted
+
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
         count, problems = work(
@@ -231,6 +236,7 @@ data_app.command("check", epilog=examples("bioseg data check images", "bioseg da
     listing.data_check
 )
 app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
+app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
 study_app.command("cross-hospital", epilog=examples(f"bioseg study cross-hospital {SETS}"))(studies.cross_hospital)
 study_app.command("adaptation", epilog=examples(f"bioseg study adaptation {SETS}"))(studies.adaptation)

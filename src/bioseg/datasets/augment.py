@@ -5,16 +5,25 @@ Geometry is one affine map per image; intensity is a chain of cheap steps. Both 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from bioseg.specs import Fraction, NonNegative, Positive, Range, check
 from bioseg.types import BiosegError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+else:
+    try:
+        import torch
+        from torch import Tensor
+        from torch.nn import functional
+    except ImportError:  # where model files are run without PyTorch, nothing is augmented
+        Tensor = Any
 
 Numbers = NDArray[np.float32]
 Fill = Literal["nearest", "zero", "mirror"]

@@ -91,7 +91,7 @@ def reestimated(backends: Sequence[Backend], batches: Sequence[Tensor]) -> tuple
     result: list[Backend] = []
     for backend in backends:
         if not isinstance(backend, TorchBackend):
-            raise BiosegError("adaptation: needs the torch backend; choose it, or predict without adaptation")
+            raise BiosegError("adaptation: needs PyTorch; give the run folder, or predict without adaptation")
         if not any(isinstance(module, _BatchNorm) for module in backend.network.modules()):
             raise BiosegError("adaptation: this network has no batch norm to adapt; predict without adaptation")
         own = (batch.to(backend.device) for batch in batches)

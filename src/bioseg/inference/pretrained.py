@@ -8,6 +8,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from bioseg.model_file import SUFFIX
 from bioseg.types import BiosegError
 
 ROOT = Path(__file__).parents[1] / "pretrained"
@@ -20,10 +21,10 @@ def names() -> list[str]:
 
 
 def find(model: Path | str) -> Path:
-    """The folder of a model.
+    """The folder of a model, or the file of an exported one.
 
     Args:
-        model: The name of a pretrained model (``nuclei``, or ``pretrained:nuclei`` to be explicit), or a run folder; a text
+        model: The name of a pretrained model (``nuclei``, or ``pretrained:nuclei`` to be explicit), a run folder, or a file; a text
             with a path separator (``./nuclei``), or a :class:`Path` to a folder that exists, is a folder.
 
     Raises:
@@ -40,10 +41,13 @@ def find(model: Path | str) -> Path:
         if not is_path and name in names():
             raise BiosegError(f"{name}: is a pretrained model and a folder here; say {PREFIX}{name} or .{os.sep}{name}")
         return folder
+    if folder.is_file() and (is_path or folder.suffix == SUFFIX):
+        return folder
     if name in names():
         return ROOT / name
     raise BiosegError(
-        f"{model}: no such model; give the folder that `bioseg train … --out` wrote, or one of {', '.join(names())}"
+        f"{model}: no such model; give the folder that `bioseg train … --out` wrote, a file of `bioseg export`, or one of "
+        f"{', '.join(names())}"
     )
 
 

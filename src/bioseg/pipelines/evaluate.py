@@ -13,11 +13,10 @@ from bioseg.datasets.identity import content_hashes
 from bioseg.inference import pretrained
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs.names import printable
-from bioseg.pipelines.adapt import adapted
+from bioseg.pipelines.model_files import read_model_record
 from bioseg.pipelines.open import fold_folders, open_predictor, open_translator
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_evaluation
 from bioseg.pipelines.scoring import evaluate_cases
-from bioseg.pipelines.translate import translating
 from bioseg.record import RECORD, read_record
 from bioseg.reports.page import write_report
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
@@ -34,7 +33,7 @@ class EvaluateJob:
     """A model and what it is scored on.
 
     Attributes:
-        model: A run folder, or the name of a pretrained model.
+        model: A run folder, a model file, or the name of a pretrained model.
         data: Folder of images and masks.
         out: Folder to write.
         translator: Run folder of a CycleGAN: images are translated to its target domain first.
@@ -42,6 +41,7 @@ class EvaluateJob:
         unseen_only: Leave out cases that trained or chose the model.
         device: ``auto``, ``cpu``, ``cuda`` …
         allow_code: Run the author's own code if the model was made with some.
+        backend: See :func:`bioseg.pipelines.open.open_predictor`.
     """
 
     model: Path | str
@@ -52,6 +52,7 @@ class EvaluateJob:
     unseen_only: bool = False
     device: str = "auto"
     allow_code: bool = False
+    backend: str = "auto"
 
 
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
@@ -68,19 +69,23 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
     """
     folder = pretrained.find(job.model)
     refuse_inputs(job.out, job.data, folder)
-    predictor = open_predictor(job.model, job.device, allow_code=job.allow_code)
+    predictor = open_predictor(job.model, job.device, allow_code=job.allow_code, backend=job.backend)
     how = _description(job, predictor)
     refuse_unless_evaluation(job.out, {key: value for key, value in how.items() if key != "model"})
     if job.translator:
+        from bioseg.pipelines.translate import translating
+
         predictor = translating(predictor, open_translator(job.translator, job.device))
     data = read_dataset(job.data, predictor.recipe.layout)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
         counts = None if seen is None else count_parts(seen, cases)
-        record = {key: value for key, value in read_record(folder).items() if key not in OMITTED}
+        record = {key: value for key, value in _record_of(folder).items() if key not in OMITTED}
         files.write_json(job.out / RECORD, record | {key: value for key, value in how.items() if value is not None})
         if job.adapt:
+            from bioseg.pipelines.adapt import adapted
+
             predictor, _ = adapted(predictor, cases)
         summary, problems = evaluate_cases(
             lambda case: predictor, cases, job.out, about={"seen": counts}, progress=callbacks.counter("evaluating")
@@ -143,9 +148,9 @@ def seen_cases(folder: Path, data: FolderScan, callbacks: Callbacks = SILENT) ->
     Returns:
         None where the record says neither.
     """
-    record = read_record(folder)
+    record = _record_of(folder)
     hashes, ids = dict(record.get("image_hashes", {})), dict[str, str]()
-    own = [read_record(place) for place in fold_folders(folder, record)]
+    own = [record] if folder.is_file() else [read_record(place) for place in fold_folders(folder, record)]
     for part in PARTS:
         for one in own:
             names, digests = one.get("parts", {}).get(part, ()), one.get("images", {})
@@ -158,3 +163,8 @@ def seen_cases(folder: Path, data: FolderScan, callbacks: Callbacks = SILENT) ->
         same = record.get("data") == data.folder.resolve().name
         return {case.id: ids[case.id] for case in data.cases if same and case.id in ids}
     return None
+
+
+def _record_of(model: Path) -> dict[str, Any]:
+    """The record of a run folder or a model file."""
+    return read_model_record(model) if model.is_file() else read_record(model)

@@ -13,6 +13,7 @@ import torch
 
 from bioseg import recipes
 from bioseg.images.codecs import codecs
+from bioseg.inference.backends import choose
 from bioseg.models import unet
 from bioseg.outputs import saving
 from bioseg.recipe import TranslationRecipe
@@ -57,6 +58,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "codecs": ", ".join(name for name, text in decoders.items() if not text.startswith("missing")),
         "codecs missing": ", ".join(missing) or "none",
         "output formats": describe_formats(),
+        "model files": _backends(),
         "pretrained encoder": _encoder(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
@@ -89,6 +91,16 @@ def describe_load(per_core: float | None, speeds: tuple[float, float]) -> str:
     if ratio >= UNSTEADY:
         return f"unsteady: one of two measurements took {ratio:.1f} times as long; is something else running?"
     return "idle" if per_core is None else f"idle ({per_core:.1f} processes per core)"
+
+
+def _backends() -> str:
+    """What computes model files here and, where that was measured, which is fastest."""
+    names = choose.installed()
+    if not names:
+        return "not computed; pip install 'bioseg[onnx]'"
+    known = choose.measured()
+    times = "; ".join(f"{name} {known[name]:.0f} ms" for name in sorted(known, key=lambda name: known[name]))
+    return ", ".join(names) + (f" (measured: {times})" if times else "")
 
 
 def _encoder() -> str:

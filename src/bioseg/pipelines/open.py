@@ -1,4 +1,7 @@
-"""From a folder, or the name of a pretrained model, to something that predicts."""
+"""From a folder, a model file, or the name of a pretrained model, to something that predicts.
+
+PyTorch is imported where a run folder is opened: a model file needs none.
+"""
 
 import hashlib
 import inspect
@@ -6,43 +9,61 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from bioseg import record as records
 from bioseg import user_code
-from bioseg.inference import device as devices
 from bioseg.inference import pretrained
-from bioseg.inference.backends.torch import torch_backend
+from bioseg.inference.backends import choose
 from bioseg.inference.predictor import Predictor
-from bioseg.inference.translator import Translator
-from bioseg.models import weights
-from bioseg.models.cyclegan import Pair
+from bioseg.pipelines.model_files import open_model_file
 from bioseg.postprocess.masks import Postprocess
 from bioseg.quality.model import QualityModel
 from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
 from bioseg.specs import Call, call
 from bioseg.types import BiosegError
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bioseg.inference.translator import Translator
+
 WEIGHTS = "best.safetensors"
 BLANK = {"imagenet": False, "weights": None}
 """Arguments of our own networks that say which weights they start from, and their values for none."""
 
 
-def open_predictor(model: Path | str, device: str = "auto", *, allow_code: bool = False) -> Predictor:
-    """Open a run folder, or a pretrained model by its name; a run with folds becomes an ensemble of all of them.
+def open_predictor(
+    model: Path | str, device: str = "auto", *, allow_code: bool = False, backend: str = "auto"
+) -> Predictor:
+    """Open a run folder, a model file, or a pretrained model by its name; a run with folds becomes an ensemble of all of them.
 
     Args:
         model: See :func:`bioseg.inference.pretrained.find`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: Run the author's own code if the run was made with some, see :mod:`bioseg.user_code`.
+        backend: ``auto``, ``torch`` for folders, ``onnx`` or ``openvino`` for model files, see :func:`open_model_file`.
 
     Raises:
-        BiosegError: It is neither, no epoch of it was finished, or its weights do not fit its record.
+        BiosegError: It is none of them, no epoch of it was finished, its weights do not fit its record, or the backend does
+            not compute it.
     """
     folder = pretrained.find(model)
+    if folder.is_file():
+        return open_model_file(folder, device, backend)
+    if choose.parse(backend) not in ("auto", "torch"):
+        raise BiosegError(
+            f"--backend {backend}: computes a file that `bioseg export {model} --out model.bioseg` writes; give that, or "
+            "leave --backend out"
+        )
+    try:
+        from bioseg.inference import device as devices
+        from bioseg.inference.backends.torch import torch_backend
+    except ImportError:
+        raise BiosegError(
+            f"{model}: needs PyTorch; pip install torch, or give a file that `bioseg export` wrote"
+        ) from None
+
     record, recipe = open_recipe(folder, allow_code=allow_code)
     if not isinstance(recipe, SegmentationRecipe):
         raise BiosegError(
@@ -64,14 +85,18 @@ def open_predictor(model: Path | str, device: str = "auto", *, allow_code: bool 
     )
 
 
-def open_translator(model: Path | str, device: str = "auto") -> Translator:
+def open_translator(model: Path | str, device: str = "auto") -> "Translator":
     """Open the run folder of a CycleGAN.
 
     Raises:
         BiosegError: It is none or a segmentation model's, no epoch of it was finished, or its weights do not fit.
     """
+    from bioseg.inference import device as devices
+    from bioseg.inference.translator import Translator
+    from bioseg.models.cyclegan import Pair
+
     folder = pretrained.find(model)
-    _, recipe = open_recipe(folder)
+    recipe = None if folder.is_file() else open_recipe(folder)[1]
     if not isinstance(recipe, TranslationRecipe):
         raise BiosegError(f"{model}: is no translation model; give a folder that `bioseg train cxr-cyclegan-…` wrote")
     generator = recipe.generator
@@ -95,12 +120,16 @@ def fold_folders(folder: Path, record: dict[str, Any]) -> list[Path]:
     return [folder / f"fold-{k}" for k in range(record.get("folds", 0))] or [folder]
 
 
-def rebuild(network: Call[nn.Module], path: Path) -> nn.Module:
+def rebuild(network: "Call[nn.Module]", path: Path) -> "nn.Module":
     """A network with the weights of ``path``, which are checked before memory is taken for it.
 
     Raises:
         BiosegError: See :func:`bioseg.models.weights.read`.
     """
+    import torch
+
+    from bioseg.models import weights
+
     if network.function.__module__.startswith("bioseg."):  # a user's may not know the meta device
         with torch.device("meta"):
             empty = blank(network)
@@ -113,8 +142,10 @@ def rebuild(network: Call[nn.Module], path: Path) -> nn.Module:
     return built
 
 
-def blank(network: Call[nn.Module]) -> nn.Module:
+def blank(network: "Call[nn.Module]") -> "nn.Module":
     """A network without the weights that it would start training from, and without touching the global generator."""
+    import torch
+
     own = network.function.__module__.startswith("bioseg.")
     taken = inspect.signature(network.function).parameters if own else {}
     with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bioseg.inference.backends import Batch
+from bioseg.inference.backends import Batch, check_logits
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
 from bioseg.types import BiosegError
 
@@ -38,10 +38,7 @@ class TorchBackend:
             raise BiosegError(
                 f"network: fails on images of {list(batch.shape[1:])}: {line}; is this its recipe?"
             ) from None
-        if logits.ndim != 4 or logits.shape[2:] != batch.shape[2:] or len(logits) != len(batch):
-            raise BiosegError(
-                f"network: turns images {list(batch.shape)} into {list(logits.shape)}; is this its recipe?"
-            )
+        check_logits(batch, logits)
         return logits.float().cpu().numpy(), features.float().cpu().numpy()
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
