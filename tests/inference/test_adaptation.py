@@ -83,7 +83,7 @@ class TestBackends:
             reestimated([torch_backend(unet.nuclei_unet(), self.CPU)], [torch.rand(2, 3, 16, 16)])
 
     def test_a_backend_of_another_kind_says_so(self):
-        with pytest.raises(BiosegError, match="torch backend"):
+        with pytest.raises(BiosegError, match="needs PyTorch; give the run folder"):
             reestimated([lambda batch: (batch, batch)], [torch.rand(2, 3, 16, 16)])
 
     def test_a_last_batch_of_one_joins_the_one_before(self):
