@@ -15,7 +15,7 @@ from bioseg.pipelines.open import open_predictor
 from .test_pretrained import ARCHIVED
 
 NAMES = pretrained.names()
-QUICK, LONG = 3, 50
+QUICK, LONG = 2, 50
 """Real images of each system in the normal selection, and in the slow one."""
 
 
@@ -58,7 +58,8 @@ def compare(name: str, file: Path, data: Path, count: int) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_of_a_few_real_images_are_those_of_pytorch(name: str, exported, archive) -> None:
-    compare(name, exported(name), archive(ARCHIVED[name][0]), QUICK)
+    count = 1 if name == "nuclei" else QUICK  # its images are large, and each is predicted eight times
+    compare(name, exported(name), archive(ARCHIVED[name][0]), count)
 
 
 @pytest.mark.data

@@ -11,10 +11,10 @@ from pathlib import Path
 FAST = """
 import sys, time
 from bioseg.pipelines import assemble, scoring
-from bioseg.pipelines import predict as predicting
+from bioseg.outputs import saving
 scoring._draw = assemble._draw = lambda *arguments: None
-real, pause = predicting._write_images, float(sys.argv.pop(1))
-predicting._write_images = lambda *arguments: (time.sleep(pause), real(*arguments))
+real, pause = saving.write_files, float(sys.argv.pop(1))
+saving.write_files = lambda *arguments: (time.sleep(pause), real(*arguments))
 from bioseg import cli
 cli.main()
 """

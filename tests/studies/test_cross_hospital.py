@@ -169,6 +169,7 @@ def test_the_budgets_are_of_the_models_and_scale_them() -> None:
     assert {trial.model for trial in TRIALS} | {trial.translator for trial in TRIALS} == {"", *RECIPES}
 
 
+@pytest.mark.slow
 def test_the_adaptation_study_runs_in_sessions_beside_the_benchmark(
     done: tuple[Benchmark, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
