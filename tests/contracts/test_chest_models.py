@@ -23,7 +23,7 @@ def back(mask: Mask, like: Array) -> Mask:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["cxr-lungs", "cxr-lungs-all"])
+@pytest.mark.parametrize("name", [pytest.param("cxr-lungs", marks=pytest.mark.slow), "cxr-lungs-all"])
 class TestOneMask:
     def images(self, archive) -> list[RawImage]:
         cases = [*jsrt.list_cases(archive("jsrt"))[5::45], *shenzhen.list_cases(archive("shenzhen"))[5::45]]

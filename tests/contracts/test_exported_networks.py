@@ -39,7 +39,13 @@ def backends(data: bytes) -> dict[str, Backend]:
     return {name: choose.build(name, data) for name in choose.installed()}
 
 
-@pytest.mark.parametrize("name", OWN)
+QUICK = {"pretrained", "nuclei", "residual"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if any(word in name for word in QUICK) else pytest.param(name, marks=pytest.mark.slow) for name in OWN],
+)
 def test_it_agrees_with_pytorch(name: str) -> None:
     build, channels = OWN[name]
     network = lively(build, channels)

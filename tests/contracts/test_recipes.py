@@ -63,7 +63,13 @@ def test_every_recipe_has_a_phantom() -> None:
     assert set(PHANTOMS) == segmenters
 
 
-@pytest.mark.parametrize("name", PHANTOMS)
+SLOW = {"cxr-enhanced-clahe-reference", "cxr-lungs-all", "pneumonia-reference", "cardiac-lv-reference"}
+"""Like others but for what their pages say; trained among the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PHANTOMS]
+)
 def test_it_trains_is_opened_and_predicts(name: str, tmp_path: Path) -> None:
     PHANTOMS[name](tmp_path / "data", count=12, seed=0, size_px=48)
     calls: list[tuple[str, int, int, str]] = []
@@ -185,7 +191,9 @@ def table(path: Path, parts: dict[str, str]) -> Call[Split]:
     return call(from_csv, path=str(path))
 
 
-@pytest.mark.parametrize("name", ["cxr-lungs", "nuclei-reference", "auto"])
+@pytest.mark.parametrize(
+    "name", ["cxr-lungs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nuclei-reference", "auto"))]
+)
 def test_a_recipe_is_the_method_and_takes_any_folder_and_split(name: str, tmp_path: Path) -> None:
     """Layout and split are arguments of the run; the recipe's are its defaults."""
     phantom_layouts.write_images_masks(tmp_path / "data", count=9, seed=0, size_px=32)

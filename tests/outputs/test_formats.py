@@ -234,6 +234,7 @@ def test_overlay_is_bright_where_the_file_means_bright(tmp_path: Path) -> None:
         shown(Segmented(one.prediction, type(one.raw_image)(odd), b"", one.structure), tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_ten_thousand_objects_in_every_format(tmp_path: Path) -> None:
     labels = np.zeros((1000, 1000), np.int32)
     labels.reshape(100, 10, 100, 10)[:, 1:8, :, 1:8] = np.arange(1, 10_001).reshape(100, 1, 100, 1)
