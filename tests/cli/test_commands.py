@@ -13,8 +13,7 @@ from bioseg.datasets import phantom_layouts
 from bioseg.evaluation.summary import Row, write_csv
 from bioseg.pipelines import machine
 from bioseg.reports import figures
-
-from .conftest import Bioseg
+from tests.commands import Bioseg
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:

@@ -1,45 +1,18 @@
 """One small trained run, and the command line run inside this process."""
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from bioseg import cli
 from bioseg.datasets import phantom_layouts
 from bioseg.recipe import SegmentationRecipe
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    error: str
-
-
-Bioseg = Callable[..., Result]
+from tests.commands import Bioseg, runner
 
 
 @pytest.fixture
 def bioseg(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bioseg:
     """Run ``bioseg ARGUMENTS`` and return exit code and output."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["bioseg", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Result(code, *capfd.readouterr())
-
-    return run
+    return runner(capfd, monkeypatch, columns=200)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ from PIL import Image
 
 from bioseg.datasets import phantom_layouts, phantoms
 from bioseg.evaluation.summary import Row, write_csv
-
-from .conftest import Bioseg
+from tests.commands import Bioseg
 
 COMMANDS = [
     "recipes",

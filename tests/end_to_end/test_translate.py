@@ -12,8 +12,7 @@ from bioseg import recipes
 from bioseg.datasets import phantom_layouts
 from bioseg.pipelines.train_translator import TranslatorJob, train_translator
 from bioseg.recipe import TranslationRecipe
-
-from .conftest import Bioseg
+from tests.commands import Bioseg
 
 SMALL = (
     "preparation.size_px=[32,32]", "training.keep_every=1", "generator.width=4", "discriminator.width=4",

@@ -7,7 +7,7 @@ from .tampering import RECORD, Change, drop, folder, put, special, swap, text
 CRAFTED = {
     "$type": "bioseg.training.run:_write_last",
     "folder": {"$type": "bioseg.inference.shipped:find", "model": "."},
-    "parts": {"/tmp/bioseg-crafted": "text"},
+    "parts": {"bioseg-crafted": "text"},
     "state": {},
 }
 RECORDS: dict[str, tuple[Change, str]] = {

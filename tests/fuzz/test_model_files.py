@@ -160,10 +160,10 @@ VARIANTS: dict[str, tuple[Callable[[Entries], bytes], str]] = {
     "record a list": (lambda e: sealed({**e, RECORD: b"[]"}), "no field 'recipe'"),
     "record later": (record(lambda whole: whole.update(format=99)), "record.json: format 99"),
     "record names code": (
-        recipe("layout", {"$call": "os:system", "command": "touch /tmp/bioseg-crafted"}), "names 'os:system', which a record",
+        recipe("layout", {"$call": "os:system", "command": "touch bioseg-crafted"}), "names 'os:system', which a record",
     ),
     "preparation names code": (
-        recipe("preparation", {"$type": "subprocess:Popen", "args": "touch /tmp/bioseg-crafted"}), "names 'subprocess:Popen'",
+        recipe("preparation", {"$type": "subprocess:Popen", "args": "touch bioseg-crafted"}), "names 'subprocess:Popen'",
     ),
     "recipe of another kind": (recipe("$type", "bioseg.recipe:TranslationRecipe"), "expected a segmentation recipe"),
     "recipe no type": (record(lambda whole: whole["recipe"].pop("$type")), "expected a segmentation recipe"),
@@ -206,7 +206,7 @@ def test_it_is_refused_in_one_line(
     lines = [line for line in capfd.readouterr().err.splitlines() if line]
     assert end.value.code == 1 and lines and lines[0].startswith("bioseg: ") and words in lines[0], lines
     assert len(lines) == 1 or lines[1] == "bioseg: 1 left out, the reasons above; the rest is done", lines
-    assert not Path("/tmp/bioseg-crafted").exists() and not list(tmp_path.glob("out/*.png"))
+    assert not Path("bioseg-crafted").exists() and not list(tmp_path.glob("out/*.png"))
 
 
 def test_an_opset_that_onnx_runtime_does_not_know(sound: Path, tmp_path: Path) -> None:

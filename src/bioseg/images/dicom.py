@@ -122,5 +122,5 @@ def _value(dataset: Dataset, keyword: str) -> Any:
     """The value of an optional element; None where it is missing or garbage, which pydicom finds on access."""
     try:
         return dataset.get(keyword)
-    except Exception:
+    except Exception:  # pydicom may raise anything for a value that is not of its type
         return None

@@ -30,6 +30,6 @@ def numbers(header: Dataset, keyword: str, count: int) -> list[float] | None:
     """The values of an element; None where it is missing, damaged or has another number of values."""
     try:
         values = [float(value) for value in header[keyword].value]
-    except Exception:
+    except Exception:  # of any kind, for a value that is not of its type
         return None
     return values if len(values) == count and all(abs(value) < float("inf") for value in values) else None
