@@ -130,6 +130,7 @@ def ends_with_its_report(out: str) -> Path:
     return page
 
 
+@pytest.mark.slow
 def test_the_demo_on_a_folder_ends_with_the_path_of_its_report(
     bioseg: Bioseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

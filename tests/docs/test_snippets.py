@@ -43,8 +43,13 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def pages_with(language: str) -> list[Path]:
-    return [page for page in PAGES if blocks(page, language)]
+LONG = {"python.md", "pretrained-models.md", "translate.md", "trust.md"}
+"""Pages whose snippets take ten seconds and more each; they run among the slow tests."""
+
+
+def pages_with(language: str) -> list[object]:
+    pages = [page for page in PAGES if blocks(page, language)]
+    return [pytest.param(page, marks=[pytest.mark.slow] if page.name in LONG else []) for page in pages]
 
 
 def reduced(words: list[str]) -> list[str]:
