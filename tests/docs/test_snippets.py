@@ -43,8 +43,16 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-LONG = {"python.md", "pretrained-models.md", "translate.md", "trust.md"}
-"""Pages whose snippets take ten seconds and more each; they run among the slow tests."""
+LONG = {
+    "python.md",
+    "pretrained-models.md",
+    "translate.md",
+    "trust.md",
+    "first-model.md",
+    "objects-and-boxes.md",
+    "export.md",
+}
+"""Pages whose snippets take five seconds and more each; they run among the slow tests."""
 
 
 def pages_with(language: str) -> list[object]:
