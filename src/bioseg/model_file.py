@@ -146,7 +146,6 @@ def _entries(data: bytes, path: Path) -> dict[str, bytes]:
         OSError,
         ValueError,
         RuntimeError,
-        NotImplementedError,
         EOFError,
         OverflowError,
     ) as fault:
