@@ -13,6 +13,7 @@ from bioseg import recipes
 from bioseg.classes import EVERYTHING, Classes, assigned, class_of_objects, probabilities, united
 from bioseg.datasets import cases as reading
 from bioseg.datasets import class_names, folders, kinds, phantom_layouts
+from bioseg.datasets.layouts import nnunet
 from bioseg.evaluation.by_class import class_scores, confusion_counts
 from bioseg.evaluation.overlap import confusion, dice
 from bioseg.images.prepare import Preparation, place, prepare_classes
@@ -270,3 +271,24 @@ class TestScores:
         scores = class_scores({"cavity": LABELS == 1, "myocardium": truth[1]}, truth)
         assert scores["dice"] == 1
         assert np.isnan(scores["dice:myocardium"])
+
+
+class TestNnunet:
+    def test_its_data_sets_are_read_with_their_names(self, tmp_path: Path) -> None:
+        phantom_layouts.write_nnunet(tmp_path, count=3, size_px=32)
+        write(tmp_path / "imagesTs" / "new_0000.png", LABELS)
+        found = nnunet.list_cases(tmp_path)
+        assert [one.id for one in found] == ["slice_000", "slice_001", "slice_002", "new"]
+        assert folders.scan(tmp_path).layout == "nnU-Net, as published"
+        classes = Classes(("liver", "spleen", "right kidney", "left kidney"))
+        labels = np.array(Image.open(found[0].masks[0]))
+        assert np.array_equal(
+            reading.read_classes(found[0], labels.shape, classes), labels == np.arange(1, 5)[:, None, None]
+        )
+        assert not found[-1].has_truth
+
+    def test_a_file_for_each_channel_is_refused(self, tmp_path: Path) -> None:
+        phantom_layouts.write_nnunet(tmp_path, count=1, size_px=32)
+        write(tmp_path / "imagesTr" / "slice_000_0001.png", LABELS)
+        with pytest.raises(BiosegError, match="one file for each channel; save the channels of slice_000 as one TIFF"):
+            nnunet.list_cases(tmp_path)

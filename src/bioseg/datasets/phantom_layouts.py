@@ -74,6 +74,17 @@ def write_label_images(folder: Path, *, count: int, seed: int = 0, size_px: int 
     files.write_csv(folder / "classes.csv", ("name", "value"), [(one, k) for k, one in enumerate(phantoms.ABDOMEN, 1)])
 
 
+def write_nnunet(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
+    """``imagesTr/X_0000.png``, ``labelsTr/X.png`` and ``dataset.json``."""
+    for index in range(count):
+        values, labels = phantoms.abdomen(np.random.default_rng((seed, index)), size_px)
+        _write(folder / "imagesTr" / f"slice_{index:03d}_0000.png", values)
+        _write(folder / "labelsTr" / f"slice_{index:03d}.png", labels.astype(np.uint8))
+    names = {"background": 0} | {name: value for value, name in enumerate(phantoms.ABDOMEN, 1)}
+    about = {"channel_names": {"0": "CT"}, "labels": names, "numTraining": count, "file_ending": ".png"}
+    files.write_json(folder / "dataset.json", about)
+
+
 def write_shenzhen(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
     """``CXR_png/CHNCXR_NNNN_L.png`` and ``mask/CHNCXR_NNNN_L_mask.png``."""
     for index in range(count):
