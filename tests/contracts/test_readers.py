@@ -134,7 +134,9 @@ def test_too_many_pixels_are_refused_from_the_header(
     assert f"{ROWS}×{COLS} is more than {most - 1} pixels" in complaint(path, raw=kind.raw, max_pixels=most - 1)
     if not kind.raw:
         header = decoding.open_image(io.BytesIO(kind.data), kind.suffix.lower())
-        monkeypatch.setattr(worker, "open_image", lambda *_: replace(header, decode=lambda: pytest.fail("decoded")))
+        monkeypatch.setattr(
+            worker, "open_image", lambda *_: replace(header, decode=lambda plane: pytest.fail("decoded"))
+        )
         sent: list[dict[str, Any]] = []
         request = {"path": None, "suffix": "", "header_only": False, "max_pixels": most - 1}
         worker._answer(

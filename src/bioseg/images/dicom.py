@@ -40,7 +40,7 @@ def open_header(file: BinaryIO) -> Header | None:
     frames = int(_number(header, "NumberOfFrames", 1))
     if frames not in (0, 1):
         raise UnreadableImage(f"{frames} frames in one DICOM file; save the one to use as a file of its own")
-    return Header((int(header.Rows), int(header.Columns)), lambda: _decode(file))
+    return Header((int(header.Rows), int(header.Columns)), lambda plane: _decode(file))
 
 
 def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:

@@ -37,7 +37,9 @@ _KINDS = {
 }
 
 
-def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+def read(
+    source: Path | bytes, raw: RawFormat | None = None, *, plane: int | None = None, max_pixels: int = MAX_PIXELS
+) -> RawImage:
     """Read one image. Threads may read at the same time.
 
     A JPEG's EXIF orientation is applied, since every viewer does and the masks drawn on it are upright. Of an animated
@@ -46,6 +48,7 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     Args:
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
+        plane: Which image of a file that holds several, from 0; None for a file that holds one.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
@@ -56,7 +59,7 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_image(source, max_pixels)
+            return decoder_pool.read_image(source, max_pixels, plane)
         check_size(raw.shape, max_pixels)
         _check_length(source, raw)
         content = source if isinstance(source, bytes) else source.read_bytes()

@@ -42,10 +42,17 @@ class RawImage:
 
 @dataclass(frozen=True)
 class Header:
-    """(rows, cols) of a file, and the function that decodes the rest of it."""
+    """What a file says of itself before its pixels are decoded.
+
+    Attributes:
+        shape: (rows, cols).
+        decode: (number of a plane, from 0) → that image.
+        planes: How many images of this shape there are: slices, points in time, frames.
+    """
 
     shape: tuple[int, int]
-    decode: Callable[[], RawImage]
+    decode: Callable[[int], RawImage]
+    planes: int = 1
 
 
 def from_pixels(pixels: Array, *, inverted: bool = False) -> RawImage:
