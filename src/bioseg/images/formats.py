@@ -71,7 +71,8 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
     """An image from a file, from the content of one, or from pixels.
 
     Args:
-        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
+            :func:`bioseg.images.raw_image.from_pixels`; or a raw image, as it is.
 
     Raises:
         UnreadableImage: See :func:`read`.
