@@ -54,7 +54,9 @@ def prepare_case(case: Case, how: Preparation) -> Prepared:
     Raises:
         BiosegError: A file of the case cannot be used.
     """
-    image, placement = prepare_image(reading.read_image(case), how)
+    raw_image = reading.read_image(case)
+    with reading.naming(case):
+        image, placement = prepare_image(raw_image, how)
     return image, targets.draw(case, placement, how)
 
 
