@@ -44,6 +44,7 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "channels.md",
     "python.md",
     "pretrained-models.md",
     "translate.md",
