@@ -313,7 +313,7 @@ KINDS = {
     ),
     "OME-TIFF RGB": Kind(".tif", tiff(RGB, ome=True, photometric="rgb", metadata={"axes": "YXS"}), RGB),
     "OME-TIFF pyramid": Kind(".tif", pyramid(), PLANES[..., :2], 65535, channels=("1", "2")),
-    "SVS": Kind(".tif", slide(), RGB, spacing_mm=(0.0005, 0.0005)),
+    "SVS": Kind(".svs", slide(), RGB, spacing_mm=(0.0005, 0.0005)),
     "ImageJ of 3 channels": Kind(
         ".tif",
         imagej(np.moveaxis(PLANES[..., :3], -1, 0), Labels=["DAPI", "GFP", "RFP"], unit="micron"),

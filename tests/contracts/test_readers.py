@@ -142,7 +142,7 @@ def test_too_many_pixels_are_refused_from_the_header(
             worker, "open_image", lambda *_: replace(header, decode=lambda plane: pytest.fail("decoded"))
         )
         sent: list[dict[str, Any]] = []
-        request = {"path": None, "suffix": "", "header_only": False, "max_pixels": most - 1}
+        request = {"path": None, "suffix": "", "header_only": False, "max_pixels": most - 1, "plane": None, "level": 0}
         worker._answer(
             {**request, "seconds": (99, 0), "memory": (1e10, 0)}, bytearray(), SimpleNamespace(send=sent.append)
         )
@@ -170,7 +170,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "text called DICOM": ("a.dcm", b"hello, this is not an image " * 9, "of no known format (begins with b'hell')"),
     "bomb, PNG": ("a.png", png_bomb(), "20000×20000"),
     "bomb, DICOM": ("a.dcm", dicom(GREY, Rows=20_000, Columns=20_000), "20000×20000"),
-    "bomb, TIFF": ("a.tif", tiff(WIDE, compression="zlib"), "13000×13000"),
+    "bomb, TIFF": ("a.tif", tiff(WIDE, compression="zlib"), "13000×13000 is more than 150,000,000 pixels; shrink it"),
     "bomb, BMP": ("a.bmp", BMP[:18] + (20_000).to_bytes(4, "little") * 2 + BMP[26:], "20000×20000"),
     "unknown format": ("a.png", b"\0\1\2 and so on", "no known format (begins with b'\\x00\\x01\\x02 ')"),
     "complex numbers": ("a.tif", tiff(FLOAT.astype(np.complex64)), "complex numbers (complex64); save their magnitude"),

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bioseg.images import tiff
-from tests.contracts.image_files import imagej, ome
+from bioseg.images import formats, tiff
+from bioseg.images.formats import UnreadableImage
+from tests.contracts.image_files import GREY, PLANES, imagej, ome, pyramid, slide
 from tests.contracts.image_files import tiff as written
+from tests.images.test_formats import png_of
 
 FIVE = np.arange(2 * 3 * 4 * 8 * 9, dtype=np.uint16).reshape(2, 3, 4, 8, 9)  # T, Z, C, rows, cols
 
@@ -107,3 +109,22 @@ def test_no_other_file_that_ome_xml_names_is_opened(tmp_path: Any) -> None:
     assert np.array_equal(
         header.decode(0).pixels[..., 0] if header.planes == 1 else header.decode(0).pixels, FIVE[0, 0, 0]
     )
+
+
+def test_levels_of_a_pyramid() -> None:
+    for data, expected in ((pyramid(), PLANES[::2, ::2, :2]), (slide(), None)):
+        assert formats.size(data) == PLANES.shape[:2] and formats.size(data, level=1) == (12, 19)
+        raw_image = formats.read(data, level=1)
+        assert expected is None or np.array_equal(raw_image.pixels, expected)
+        if expected is None:
+            assert raw_image.spacing_mm == pytest.approx((0.0005 * 23 / 12, 0.0005 * 37 / 19))
+        with pytest.raises(UnreadableImage, match=r"23×37 is more than 600 pixels; give --level 1 \(12×19\)"):
+            formats.read(data, max_pixels=600)
+        with pytest.raises(UnreadableImage, match=r"23×37 is more than 200 pixels; shrink it"):
+            formats.read(data, max_pixels=200)
+        with pytest.raises(
+            UnreadableImage, match=r"level 2 is asked for, but it has 2, from 0; choose another --level"
+        ):
+            formats.read(data, level=2)
+    with pytest.raises(UnreadableImage, match=r"level 1 is asked for, but it is no pyramid; leave --level out"):
+        formats.read(png_of(GREY), level=1)

@@ -19,6 +19,7 @@ from bioseg.recipes import auto
 from bioseg.settings import channel_settings
 from bioseg.types import BiosegError
 from tests.commands import Bioseg, runner
+from tests.contracts.image_files import slide
 from tests.pipelines.models import small_predictor, small_recipe, write_run
 
 STAINS = ("DAPI", "actin", "tubulin", "bright")
@@ -104,6 +105,16 @@ def test_areas_of_cells_are_in_square_micrometres(tmp_path: Path) -> None:
     assert formats.read(tmp_path / "out" / "well_00.ome.overlay.png").colour
     labels = formats.read(tmp_path / "out" / "well_00.ome.labels.tif")
     assert labels.spacing_mm == pytest.approx((MICRONS / 1000, MICRONS / 1000)) and labels.spacing_from == "ImageJ"
+
+
+def test_predict_at_a_level_of_a_pyramid(tmp_path: Path, bioseg_command: Bioseg) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "slide.svs").write_bytes(slide())
+    run = write_run(tmp_path / "run")
+    done = bioseg_command("predict", run, tmp_path / "in", "--out", tmp_path / "out", "--level", 1)
+    assert done.code == 0, done.error
+    [row] = rows(tmp_path / "out" / "measurements.csv")
+    assert (row["rows"], row["cols"], row["spacing_from"]) == ("12", "19", "SVS")
 
 
 def test_settings_of_channels() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,6 +165,7 @@ def predict(
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     channel: Channel = "",
+    level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
@@ -175,7 +177,7 @@ def predict(
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = find_images(paths)
+    cases = [replace(case, level=level) for case in find_images(paths)]
     predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
     if channel:
         predictor = predictor.with_channels(*common.words(channel))

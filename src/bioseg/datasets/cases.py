@@ -20,7 +20,7 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read(case.image, case.raw_format)
+    raw_image = formats.read(case.image, case.raw_format, level=case.level)
     if raw_image.spacing_mm or not case.spacing_mm:
         return raw_image
     return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")

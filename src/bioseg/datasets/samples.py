@@ -282,7 +282,7 @@ def _try(case: Case, how: Preparation) -> Prepared | Problem:
 def _open(case: Case) -> Case | Problem:
     """The case, if its image's header can be read."""
     try:
-        formats.size(case.image, case.raw_format)
+        formats.size(case.image, case.raw_format, level=case.level)
     except BiosegError as fault:
         return Problem(case.path, str(fault))
     return case

@@ -34,24 +34,24 @@ MAX_PROCESSES = max(2, min(8, os.cpu_count() or 1))
 """Decoders at work at the same time; further threads wait for one."""
 
 
-def read_size(source: Path | bytes) -> tuple[int, int]:
+def read_size(source: Path | bytes, level: int = 0) -> tuple[int, int]:
     """(rows, cols) from an image's header.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize)
+    message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize, level=level)
     rows, cols = message["shape"]
     return rows, cols
 
 
-def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None) -> RawImage:
+def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None, level: int = 0) -> RawImage:
     """The image in a file, or in the content of one; of several planes the one of this number, from 0.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels, plane=plane)
+    message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels, plane=plane, level=level)
     facts: dict[str, Any] = {
         name: tuple(fact) if isinstance(fact, list) else fact for name, fact in message["facts"].items()
     }
@@ -97,7 +97,7 @@ class _Pool:
         self._slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
     def ask(
-        self, source: Path | bytes, *, header_only: bool, max_pixels: int, plane: int | None = None
+        self, source: Path | bytes, *, header_only: bool, max_pixels: int, plane: int | None = None, level: int = 0
     ) -> tuple[Message, Array]:
         """A decoder's last message, and the pixels that came with it, empty for a header."""
         content = source if isinstance(source, bytes) else b""
@@ -109,6 +109,7 @@ class _Pool:
             "header_only": header_only,
             "max_pixels": max_pixels,
             "plane": plane,
+            "level": level,
             "seconds": SECONDS,
             "memory": MEMORY,
         }

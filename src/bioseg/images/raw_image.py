@@ -74,11 +74,13 @@ class Header:
         shape: (rows, cols).
         decode: (number of a plane, from 0) → that image.
         planes: How many images of this shape there are: slices, points in time, frames.
+        levels: (rows, cols) of each level of a pyramid, the largest first; empty where there is none.
     """
 
     shape: tuple[int, int]
     decode: Callable[[int], RawImage]
     planes: int = 1
+    levels: tuple[tuple[int, int], ...] = ()
 
 
 def from_pixels(pixels: Array, *, inverted: bool = False, channels: tuple[str, ...] = ()) -> RawImage:
@@ -117,8 +119,8 @@ def from_pixels(pixels: Array, *, inverted: bool = False, channels: tuple[str, .
     return RawImage(pixels, inverted=inverted, white=white, channels=channels)
 
 
-def check_size(shape: tuple[int, int], max_pixels: int) -> None:
-    """Refuse what nobody can hold, or what has no pixels, before it is decoded.
+def check_size(shape: tuple[int, int], max_pixels: int, levels: tuple[tuple[int, int], ...] = ()) -> None:
+    """Refuse what nobody can hold, or what has no pixels, before it is decoded; of a pyramid, name the level that fits.
 
     Raises:
         UnreadableImage: Less than 1 or more than ``max_pixels`` pixels.
@@ -126,5 +128,9 @@ def check_size(shape: tuple[int, int], max_pixels: int) -> None:
     rows, cols = shape
     if rows < 1 or cols < 1:
         raise UnreadableImage(f"{rows}×{cols} is an image without pixels; export it again")
+    fits = next((number for number, (high, wide) in enumerate(levels) if high * wide <= max_pixels), 0)
+    if rows * cols > max_pixels and fits:
+        high, wide = levels[fits]
+        raise UnreadableImage(f"{rows}×{cols} is more than {max_pixels:,} pixels; give --level {fits} ({high}×{wide})")
     if rows * cols > max_pixels:
         raise UnreadableImage(f"{rows}×{cols} is more than {max_pixels:,} pixels; shrink it or cut it into tiles first")

@@ -14,19 +14,23 @@ from tifffile import TiffFile
 
 from bioseg.images import pillow
 from bioseg.images.raw_image import AGAIN, MAX_CHANNELS, Header, RawImage, UnreadableImage, from_pixels
-from bioseg.images.tiff_metadata import Metadata, read_metadata
+from bioseg.images.tiff_metadata import Metadata, enlarged, read_metadata
 from bioseg.types import Array
 
 _ALPHA = (1, 2)
 """Extra samples that say how opaque a pixel is: associated and unassociated alpha."""
 
 
-def open_header(file: BinaryIO) -> Header:
+def open_header(file: BinaryIO, level: int = 0) -> Header:
     """The header of a TIFF; the smaller copies in a pyramid, and a slide's label and thumbnail, do not count as images.
 
+    Args:
+        file: At its beginning.
+        level: Of a pyramid, 0 for the largest.
+
     Raises:
-        UnreadableImage: Its images are of several sizes, it has more than :data:`MAX_CHANNELS` channels, or a type of pixel
-            that is not read.
+        UnreadableImage: There is no such level, its images are of several sizes, it has more than :data:`MAX_CHANNELS`
+            channels, or a type of pixel that is not read.
     """
     name = os.path.basename(str(getattr(file, "name", "image")))  # by which OME-XML may call it
     tiff = TiffFile(file, name=name, _multifile=False)  # it may name other files too; none is opened
@@ -37,6 +41,11 @@ def open_header(file: BinaryIO) -> Header:
         raise ValueError("no image in it")
     if len(series[0].levels) > 1 or series[0].kind == "svs":
         series = series[:1]
+    levels = tuple((one.keyframe.imagelength, one.keyframe.imagewidth) for one in series[0].levels)
+    if level and not level < len(levels):
+        raise UnreadableImage(f"level {level} is asked for, but it has {len(levels)}, from 0; choose another --level")
+    if level:
+        series = [series[0].levels[level]]
     page = series[0].keyframe
     frames = [_Frames(one, numbers) for one in series for numbers in _numbers(one)]
     channels = len(frames[0].numbers) * page.samplesperpixel
@@ -47,7 +56,8 @@ def open_header(file: BinaryIO) -> Header:
     if page.dtype is None:
         kind = f"{page.bitspersample} bits and sample format {page.sampleformat}"
         raise UnreadableImage(f"TIFF of {kind} is not supported; save it as 8 or 16 bits or as float")
-    metadata, depth = read_metadata(tiff), page.imagedepth
+    factor = (levels[0][0] / levels[level][0], levels[0][1] / levels[level][1])
+    metadata, depth = enlarged(read_metadata(tiff), factor), page.imagedepth
     found = max(len(tiff.pages), sum(len(one.numbers) for one in frames))
     if found < metadata.pages:
         raise UnreadableImage(
@@ -58,7 +68,7 @@ def open_header(file: BinaryIO) -> Header:
         number, slice_ = divmod(plane, depth)
         return _decode(file, frames[number], slice_ if depth > 1 else None, metadata)
 
-    return Header((page.imagelength, page.imagewidth), decode, len(frames) * depth)
+    return Header((page.imagelength, page.imagewidth), decode, len(frames) * depth, levels if len(levels) > 1 else ())
 
 
 def _next_page(tiff: Any) -> int:
@@ -156,6 +166,8 @@ def _decode_compressed(file: BinaryIO, page: Any, key: Any) -> RawImage:
     try:
         file.seek(0)
         image = TiffImageFile(file)
+        if not isinstance(page.index, int):  # below another page, where Pillow does not look
+            raise SyntaxError
         image.seek(page.index)
         raw_image = pillow.decode(image)
         samples = 1 if raw_image.pixels.ndim == 2 else raw_image.pixels.shape[-1]
@@ -166,7 +178,8 @@ def _decode_compressed(file: BinaryIO, page: Any, key: Any) -> RawImage:
     if not exact:
         compression = getattr(key.compression, "name", key.compression)
         raise UnreadableImage(
-            f"TIFF of {key.dtype} with {compression} compression is not supported; save it without compression"
+            f"TIFF of {key.dtype} with {compression} compression is not supported; save it without compression, or "
+            "pip install imagecodecs"
         )
     as_decoded = bits or key.colormap is not None
     return raw_image if as_decoded else from_pixels(raw_image.pixels.astype(key.dtype), channels=_channels(key))

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -46,6 +46,14 @@ def read_metadata(tiff: Any) -> Metadata:
         spacing_mm = _spacing(found[1], found[1], "um", "um") if found else None
         return Metadata(spacing_mm, "SVS" if spacing_mm else "")
     return Metadata()
+
+
+def enlarged(metadata: Metadata, factor: tuple[float, float]) -> Metadata:
+    """For pixels that are so many times larger (rows, cols), as in a level of a pyramid."""
+    if metadata.spacing_mm is None:
+        return metadata
+    rows, cols = metadata.spacing_mm
+    return replace(metadata, spacing_mm=(rows * factor[0], cols * factor[1]))
 
 
 def _ome(xml: str) -> Metadata:

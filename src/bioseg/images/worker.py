@@ -85,8 +85,8 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
     try:
         with _opened(request, content) as file:
             limits.allow(seconds, memory)
-            header = open_image(file, request["suffix"])
-            check_size(header.shape, request["max_pixels"])
+            header = open_image(file, request["suffix"], request["level"])
+            check_size(header.shape, request["max_pixels"], header.levels)
             pipes.send({"shape": header.shape})
             if request["header_only"]:
                 return
