@@ -113,6 +113,6 @@ def test_arrays_of_any_number_of_channels() -> None:
 @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 2), (6, 7, 3), (6, 7, 5)])
 def test_what_is_shown_is_grey_or_rgb(shape: tuple[int, ...]) -> None:
     unit = np.random.default_rng(1).random(shape, np.float32)
-    shown = prepare.to_show(unit)
+    shown = channels.to_show(unit)
     assert shown.shape in ((6, 7), (6, 7, 3))
     assert shown.max() == unit.max()

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from bioseg.images.raw_image import RawImage
-from bioseg.types import BiosegError
+from bioseg.types import BiosegError, ImageArray
 
 RGB = ("red", "green", "blue", "alpha")
 
@@ -71,6 +73,11 @@ def fit(raw_image: RawImage, wanted: Sequence[str | int], number: int) -> RawIma
     raise BiosegError(
         f"{own}, {number} {verb} wanted; choose with --channel {some} or, in Python, with_channels({some})"
     )
+
+
+def to_show(unit: ImageArray) -> ImageArray:
+    """An image in [0, 1] as grey or RGB to look at: of 2, 4 or more channels the brightest at each pixel."""
+    return unit if unit.ndim == 2 or unit.shape[-1] == 3 else np.asarray(unit.max(axis=-1))
 
 
 def listed(there: Sequence[str]) -> str:

@@ -190,11 +190,6 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
     return np.stack([_to_unit(plane, how, 1) for plane in planes], axis=-1)
 
 
-def to_show(unit: ImageArray) -> ImageArray:
-    """What :func:`to_unit` returned as grey or RGB to look at: of 2, 4 or more channels the brightest at each pixel."""
-    return unit if unit.ndim == 2 or unit.shape[-1] == 3 else np.asarray(unit.max(axis=-1))
-
-
 def _to_unit(raw_image: RawImage, how: Preparation, count: int) -> ImageArray:
     """Grey or RGB as so many channels, 1 or 3."""
     values = _finite(raw_image.pixels)

@@ -13,7 +13,7 @@ from bioseg import files
 from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
 from bioseg.evaluation import detection, instances, summary
-from bioseg.images import prepare
+from bioseg.images import channels, prepare
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.stream import Predicted, stream
 from bioseg.postprocess.boxes import Boxes, find_boxes
@@ -62,10 +62,10 @@ def _with_truth(found: Predicted, *, predictor: Predictor, prepared_grid: bool) 
     case, raw_image = prepared.case, prepared.raw_image
     if prepared_grid:
         truth = targets.draw(case, prepared.placement, how)[0]
-        shown = prepare.to_show(prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0))
+        shown = channels.to_show(prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0))
         return PredictedCase(case, shown, truth, found.prediction, None, found.seconds)
     truth = reading.read_mask(case, raw_image.pixels.shape[:2])
-    image = prepare.to_show(prepare.to_unit(raw_image, how))
+    image = channels.to_show(prepare.to_unit(raw_image, how))
     return PredictedCase(case, image, truth, found.prediction, raw_image.spacing_mm, found.seconds)
 
 
