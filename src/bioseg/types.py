@@ -171,6 +171,7 @@ class Case:
             first.
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
+        level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Case:
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
     raw_format: RawFormat | None = None
+    level: int = 0
 
     @property
     def has_truth(self) -> bool:

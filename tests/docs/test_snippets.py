@@ -45,6 +45,7 @@ def name_of(page: Path) -> str:
 
 LONG = {
     "classes.md",
+    "channels.md",
     "python.md",
     "pretrained-models.md",
     "translate.md",

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 import bioseg
@@ -35,8 +36,23 @@ def write_data(root: Path) -> None:
     files.write(root / "slices" / "slice.dcm", phantom_layouts.dicom_bytes(stored, intercept=-1024.0))
     cells, _ = phantoms.nuclei(rng, 96)
     Image.fromarray(cells).save(root / "cells.png")
+    write_stains(root / "stains")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")
+
+
+def write_stains(root: Path) -> None:
+    """OME-TIFFs of two channels, with masks of the first."""
+    rng = np.random.default_rng(1)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number in range(2):
+        cells, labels = phantoms.nuclei(rng, 96)
+        stack = np.stack([cells[..., 0], cells[::-1, :, 0]])
+        facts = {"axes": "CYX", "PhysicalSizeX": 0.325, "PhysicalSizeY": 0.325, "Channel": {"Name": ["DAPI", "actin"]}}
+        path = root / "images" / f"well_{number}.ome.tif"
+        tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=facts)
+        Image.fromarray(labels > 0).save(root / "masks" / f"well_{number}.ome.png")
 
 
 def write_run(root: Path, data: Path) -> None:
