@@ -11,7 +11,7 @@ from bioseg.datasets.annotations import cellpose, coco, dicom, dicom_seg, geojso
 from bioseg.datasets.annotations.annotation import AGAIN, Annotation, Unusable, numbered, united
 from bioseg.types import BiosegError, printable
 
-__all__ = ["Annotation", "Format", "format_of", "numbered", "read", "united"]
+__all__ = ["COCO", "FORMATS", "Annotation", "Format", "format_of", "numbered", "read", "united"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ SEG, STRUCTURES = (
     Format("DICOM SEG", dicom_seg.read, dicom_seg.images_of),
     Format("DICOM RTSTRUCT", rtstruct.read, rtstruct.images_of),
 )
+FORMATS = (CELLPOSE, CELLPOSE_IMAGE, LABELME, ROIS, GEOJSON, COCO, SEG, STRUCTURES)
 _SNIFFED = 1 << 16
 _OTHERS = frozenset({".jpg", ".jpeg", ".gif", ".bmp", ".csv", ".txt", ".xml"})
 

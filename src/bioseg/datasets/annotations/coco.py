@@ -41,7 +41,7 @@ class Index:
         """The image of that file name; where several have it, the one whose folders agree with the path."""
         names = image.as_posix().split("/")
         listed = self.images.get(image.name, [])
-        agreeing = sorted(listed, key=lambda one: _common(one.file_name.split("/"), names), reverse=True)
+        agreeing = sorted(listed, key=lambda one: common_end(one.file_name.split("/"), names), reverse=True)
         return agreeing[0] if agreeing else None
 
 
@@ -110,7 +110,7 @@ def _index(path: Path) -> Index:
     return Index(images, classes)
 
 
-def _common(one: list[str], other: list[str]) -> int:
+def common_end(one: list[str], other: list[str]) -> int:
     """How many names at the end are the same."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
