@@ -119,6 +119,17 @@ def _pixels(whole: Dataset, number: int, frames: int) -> Array:
     if syntax.is_compressed and syntax != RLELossless:
         raise Unusable(f"frames packed as {syntax.name}, which is not read; convert it with 'gdcmconv --raw'")
     try:
+        if whole.BitsAllocated == 1 and not syntax.is_compressed:
+            return _bits(whole, number)
         return np.asarray(pixel_array(whole, index=number))
     except Exception as fault:
         raise Unusable(f"frame {number + 1} of {frames} is damaged ({str(fault)[:80]}); {AGAIN}") from None
+
+
+def _bits(whole: Dataset, number: int) -> Array:
+    """A frame of one bit per pixel; frames follow each other without a gap, within a byte too, where pydicom loses bits."""
+    rows, cols = int(whole.Rows), int(whole.Columns)
+    first = number * rows * cols
+    packed = np.frombuffer(whole.PixelData, np.uint8)[first // 8 : (first + rows * cols + 7) // 8]
+    bits = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + rows * cols]
+    return bits.reshape(rows, cols)
