@@ -15,6 +15,8 @@ MAX_BYTES = 64_000_000
 """Of one unpacked ROI."""
 MAX_TOTAL = 500_000_000
 MAX_ROIS = 200_000
+_ENTRY = 30
+"""Bytes of a zip before the name of its first entry."""
 _AUTOMATIC = re.compile(r"\d+(-\d+)+")
 _NUMBER = re.compile(r"[-_ #.]*\d+$")
 _SAVED = "save it again in ImageJ"
@@ -54,8 +56,13 @@ def class_of(name: str) -> str:
 
 
 def is_zip_of_rois(path: Path) -> bool:
-    """Whether a zip holds ROIs; not asked of other files."""
+    """Whether a zip holds ROIs, by its first entry or, if that is something else, by its directory."""
     try:
+        with path.open("rb") as file:
+            start = file.read(_ENTRY + 256)
+        length = int.from_bytes(start[26:28], "little")
+        if start.startswith(b"PK\x03\x04") and start[_ENTRY : _ENTRY + length].lower().endswith(b".roi"):
+            return True
         with zipfile.ZipFile(path) as archive:
             return any(name.lower().endswith(".roi") for name in archive.namelist())
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
