@@ -1,5 +1,6 @@
 """The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
 
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -246,6 +247,7 @@ def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
     share_processor()
     warnings.filterwarnings("ignore", module="pydicom|highdicom")  # about headers that others wrote
+    logging.getLogger("roifile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:
