@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import common, exporting, listing, studies
+from bioseg.cli import common, converting, exporting, listing, studies
 from bioseg.cli.common import Device, Json, examples
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
@@ -236,6 +236,7 @@ app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --o
 data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))(
     listing.data_check
 )
+data_app.command("convert", epilog=examples("bioseg data convert annotated as-coco --to coco"))(converting.data_convert)
 app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
 app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
