@@ -162,7 +162,9 @@ class Case:
             patient, see :attr:`group`.
         image: The image's file, or the content of one.
         masks: Mask files. Several are parts of one ground truth (left and right lung, or one nucleus each): their union
-            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px.
+            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px; an
+            annotation file of another program, see :mod:`bioseg.datasets.annotations`, may hold many objects, and those
+            of other images.
             Empty where there is no ground truth, or where ``boxes`` are the ground truth.
         mask_classes: The class that each of ``masks`` shows; empty: the files say, or there is one class only.
         label_values: What the values in mask files stand for, where a table says so; masks are label images then.

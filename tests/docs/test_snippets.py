@@ -53,6 +53,7 @@ LONG = {
     "first-model.md",
     "objects-and-boxes.md",
     "export.md",
+    "annotations.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 

@@ -19,6 +19,7 @@ def write_data(root: Path) -> None:
     """Every data set and file that README and docs name."""
     for seed, name in enumerate(("my-images", "other-hospital", "my-annotated")):
         phantom_layouts.write_images_masks(root / name, count=8, seed=seed)
+    write_labelme(root / "my-labelme")
     for name, count in (("new-images", 3), ("x-rays", 3)):
         phantom_layouts.write_images_masks(root / name, count=count, seed=9, masks=False)
     phantom_layouts.write_label_images(root / "my-organs", count=8, size_px=64)
@@ -53,6 +54,19 @@ def write_stains(root: Path) -> None:
         path = root / "images" / f"well_{number}.ome.tif"
         tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=facts)
         Image.fromarray(labels > 0).save(root / "masks" / f"well_{number}.ome.png")
+
+
+def write_labelme(folder: Path) -> None:
+    """Eight images with a rectangle and a circle each."""
+    phantom_layouts.write_images_masks(folder / "images", count=8, masks=False)
+    for number, image in enumerate(sorted((folder / "images").rglob("*.png"))):
+        shapes = [
+            {"label": "cell", "shape_type": "rectangle", "points": [[5, 5 + number], [20, 30]]},
+            {"label": "cell", "shape_type": "circle", "points": [[45, 40], [45, 50 + number % 3]]},
+        ]
+        shutil.copy(image, folder / f"case-{number:03d}.png")
+        files.write_json(folder / f"case-{number:03d}.json", {"version": "5.5.0", "shapes": shapes, "imageData": None})
+    shutil.rmtree(folder / "images")
 
 
 def write_run(root: Path, data: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
 
+import logging
 import sys
 import warnings
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import common, exporting, listing, studies
+from bioseg.cli import common, converting, exporting, listing, studies
 from bioseg.cli.common import Channel, Device, Json, examples
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
@@ -247,6 +248,7 @@ app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --o
 data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))(
     listing.data_check
 )
+data_app.command("convert", epilog=examples("bioseg data convert annotated as-coco --to coco"))(converting.data_convert)
 app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
 app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
@@ -258,6 +260,7 @@ def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
     share_processor()
     warnings.filterwarnings("ignore", module="pydicom|highdicom")  # about headers that others wrote
+    logging.getLogger("roifile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:

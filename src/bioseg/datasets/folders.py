@@ -44,6 +44,7 @@ class FolderScan:
         without_image: Masks that found none.
         ambiguous: PNG files beside an image of the same name that do not look like its mask; none is used as one.
         skipped: Folders and files that were left alone, and why.
+        not_understood: Files that are neither images nor annotations of a known format.
         patients_from: Where patients are known from, in words.
         split: The folder's own, where it has ``train`` and ``val`` or ``test`` parts.
         warnings: What a person should know before training, a line each.
@@ -61,6 +62,7 @@ class FolderScan:
     without_image: tuple[Path, ...] = ()
     ambiguous: tuple[Path, ...] = ()
     skipped: tuple[Problem, ...] = ()
+    not_understood: tuple[Path, ...] = ()
     patients_from: str = ""
     split: Split | None = None
     warnings: tuple[str, ...] = ()
@@ -191,6 +193,10 @@ def _by_names(folder: Path) -> FolderScan:
     found = pairing.pair(folder, tree.files)
     known = patients.identify(folder, found.cases)
     split, warnings = _own_split(folder, known.cases)
+    if found.unused:
+        names = patients.few([escaped(path.name) for path in found.unused])
+        count = counted(len(found.unused), "file")
+        warnings.append(f"left out, since the images have their ground truth in another form, too: {count}: {names}")
     return FolderScan(
         folder,
         "images and masks paired by name",
@@ -199,6 +205,7 @@ def _by_names(folder: Path) -> FolderScan:
         found.without_image,
         found.ambiguous,
         tree.skipped,
+        found.others,
         known.source,
         split,
         (*known.warnings, *warnings),

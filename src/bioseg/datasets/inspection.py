@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bioseg.datasets import annotations, splits, suspicious
 from bioseg.datasets import cases as reading
-from bioseg.datasets import splits, suspicious
 from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
@@ -69,7 +69,8 @@ def inspect(
 def scan_lines(scan: FolderScan) -> list[str]:
     """The scan for a person, a fact per line."""
     cases = scan.cases
-    files, most = sum(len(case.masks) for case in cases), max((len(case.masks) for case in cases), default=0)
+    files = len({mask for case in cases for mask in case.masks})
+    most = max((len(case.masks) for case in cases), default=0)
     united = f", up to {most} per image (their union is the ground truth)" if most > 1 else ""
     known = len({case.patient for case in cases if case.patient})
     lines = [
@@ -77,6 +78,9 @@ def scan_lines(scan: FolderScan) -> list[str]:
         _line("images", f"{len(cases)} with ground truth, {splits.counted(files, 'mask file')}{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
+    if kinds := annotation_files(scan):
+        read = ", ".join(f"{count} {name}" for name, count in kinds.items())
+        lines.insert(2, _line("annotations", f"{read} among them"))
     if scan.split:
         sizes = ", ".join(f"{len(getattr(scan.split, part))} {part}" for part in splits.PARTS)
         lines.append(_line("split", f"the folder's own: {sizes}"))
@@ -88,6 +92,7 @@ def scan_lines(scan: FolderScan) -> list[str]:
     lines += _listing("images without a mask", scan.without_mask)
     lines += _listing("masks without an image", scan.without_image)
     lines += _listing("image or mask? not used as a mask", scan.ambiguous)
+    lines += _not_understood(scan.not_understood)
     lines += _listing("masks without foreground", scan.empty)
     lines += [_line("cannot be used", escaped(problem.reason)) for problem in scan.problems]
     lines += [_line("suspicious", str(one)) for one in scan.suspicious]
@@ -115,6 +120,8 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "warnings": list(scan.warnings),
         "without_mask": [escaped(str(path)) for path in scan.without_mask],
         "without_image": [escaped(str(path)) for path in scan.without_image],
+        "annotations": annotation_files(scan),
+        "not_understood": [escaped(str(path)) for path in scan.not_understood],
         "ambiguous": [escaped(str(path)) for path in scan.ambiguous],
         "no_foreground": list(scan.empty),
         "problems": _problems(scan.problems),
@@ -123,6 +130,26 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "clean": scan.clean,
         "channels": list(scan.channels),
     }
+
+
+def annotation_files(scan: FolderScan) -> dict[str, int]:
+    """How many annotation files of each format the cases have; masks that are images do not count."""
+    files = {mask for case in scan.cases for mask in case.masks}
+    found = Counter(how.name for path in files if (how := annotations.format_of(path)))
+    return dict(sorted(found.items()))
+
+
+def _not_understood(paths: Iterable[Path]) -> list[str]:
+    """A line for every kind of file."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(escaped(path.name))
+    lines = []
+    for suffix, names in sorted(kinds.items()):
+        kind = f"of kind {escaped(suffix)}" if suffix else "without a suffix"
+        count, are = splits.counted(len(names), "file"), "is" if len(names) == 1 else "are"
+        lines.append(_line("not read", f"{count} {kind} {are} no annotation that bioseg reads: {few(names)}"))
+    return lines
 
 
 def _open(case: Case, select: Sequence[str]) -> _Opened | Problem:
