@@ -171,6 +171,7 @@ class Case:
             first.
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
+        folder: Where its outputs go in an output folder, such as ``PAT/STUDY``; empty: into that itself.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Case:
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
     raw_format: RawFormat | None = None
+    folder: str = ""
 
     @property
     def has_truth(self) -> bool:

@@ -22,7 +22,7 @@ from typing import cast
 import numpy as np
 
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage
 from bioseg.types import Array
 
 SECONDS = (15.0, 1e-6)
@@ -53,8 +53,13 @@ def read_image(source: Path | bytes, max_pixels: int) -> RawImage:
     """
     message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels)
     facts = message["facts"]
-    spacing_mm = facts.pop("spacing_mm")
-    return RawImage(pixels, spacing_mm=tuple(spacing_mm) if spacing_mm else None, **facts)
+    spacing_mm, acquisition = facts.pop("spacing_mm"), facts.pop("acquisition")
+    return RawImage(
+        pixels,
+        spacing_mm=tuple(spacing_mm) if spacing_mm else None,
+        acquisition=Acquisition(*acquisition) if acquisition else None,
+        **facts,
+    )
 
 
 @cache

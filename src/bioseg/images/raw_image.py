@@ -15,6 +15,22 @@ class UnreadableImage(BiosegError):
     """A file no image can be had from. The message is one line: file, value, remedy."""
 
 
+@dataclass(frozen=True)
+class Acquisition:
+    """How an image was taken, as its DICOM header says; empty where that does not say it.
+
+    Attributes:
+        modality: In capitals: ``CT``, ``MR``, ``DX`` …
+        body_part: In capitals: ``CHEST`` …
+        view: Of a projection ``PA``, ``AP``, ``LL`` …; of a slice the plane it is closest to: ``AXIAL``, ``CORONAL`` or
+            ``SAGITTAL``.
+    """
+
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class RawImage:
     """What a file says.
@@ -30,6 +46,7 @@ class RawImage:
         intercept: See ``slope``.
         white: The largest value of ``pixels`` that the format or its bit depth can hold (1, 255, 4095, 65535; 32767 for
             signed 16-bit); None for floating point.
+        acquisition: How it was taken; None where the file is not DICOM.
     """
 
     pixels: Array
@@ -38,6 +55,7 @@ class RawImage:
     slope: float = 1.0
     intercept: float = 0.0
     white: float | None = None
+    acquisition: Acquisition | None = None
 
 
 @dataclass(frozen=True)

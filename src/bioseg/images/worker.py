@@ -5,6 +5,7 @@ file and nothing else. Warning filters, loggers and limits are this process's ow
 :mod:`bioseg.images.decoder_pool`, it ends when its standard input does.
 """
 
+import dataclasses
 import io
 import logging
 import os
@@ -122,6 +123,7 @@ def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:
         "slope": raw_image.slope,
         "intercept": raw_image.intercept,
         "white": raw_image.white,
+        "acquisition": dataclasses.astuple(raw_image.acquisition) if raw_image.acquisition else None,
     }
     pipes.send({"dtype": pixels.dtype.str, "shape": pixels.shape, "facts": facts}, pixels)
 

@@ -4,11 +4,13 @@ import numpy as np
 from skimage.measure import label, regionprops
 
 from bioseg.images.formats import RawImage
+from bioseg.outputs import identifiers
 from bioseg.postprocess.masks import Prediction
 from bioseg.types import Labels
 
 COLUMNS = (
     "file", "mask", "rows", "cols", "area_px", "area_mm2", "components", "mean_probability", "quality", "flag",
+    *identifiers.COLUMNS,
 )  # fmt: skip
 OBJECT_COLUMNS = (
     "file", "object", "area_px", "area_mm2", "centroid_row", "centroid_col", "left", "top", "width", "height",
@@ -19,10 +21,10 @@ Values = tuple[object, ...]
 
 
 def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> Values:
-    """The values of :data:`COLUMNS` from ``rows`` on.
+    """The values of :data:`COLUMNS` from ``rows`` to ``flag``.
 
     Size; area in px and, where the spacing is known, mm²; number of 8-connected components; mean probability of the foreground;
-    where the model estimates quality, the score in [0, 1] and the reasons to review the mask. Empty where unknown.
+    where the model estimates quality, the score in [0, 1]; the reasons to review the mask. Empty where unknown.
     """
     mask, quality = prediction.mask, prediction.quality
     area = int(mask.sum())
@@ -33,7 +35,7 @@ def measure(prediction: Prediction, spacing_mm: tuple[float, float] | None) -> V
         int(label(mask).max()),
         round(float(np.mean(prediction.probability[mask])), 4) if area else "",
         round(quality.score, 4) if quality else "",
-        "; ".join(quality.reasons) if quality else "",
+        "; ".join(prediction.reasons),
     )
 
 
