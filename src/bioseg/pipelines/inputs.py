@@ -52,8 +52,10 @@ def find_images(paths: Iterable[Path], callbacks: Callbacks = SILENT) -> list[Ca
 
 
 def _in_folder(folder: Path, skipped: Counter[str]) -> list[Case]:
-    written = claimed(folder / LEDGER)
-    cases = [case for case in folders.list_images(folder) if case.path not in written]
+    here = folder.absolute()
+    places = (here, *here.parents)  # what was written with --out above lies in the tree itself
+    written = {path for place in places for path in claimed(place / LEDGER)}
+    cases = [case for case in folders.list_images(folder) if case.path.absolute() not in written]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         kinds = list(pool.map(_kind, cases))
     skipped.update(filter(None, kinds))
