@@ -96,7 +96,8 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
 
 CHECKING = {
     "check", "BiosegError", "len", "set", "list", "map", "zoom", "targets", "quality", "preparation", "fit", "evaluated_on",
-    "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits", "measure", "low", "high", "WORDS", "join",
+    "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits",
+    "measure", "low", "high", "WORDS", "join",
     "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe",
 }  # fmt: skip
 """Names that ``__post_init__`` of a specification may use."""

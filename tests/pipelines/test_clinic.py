@@ -1,4 +1,4 @@
-"""A clinic's nested DICOM folder: its tree is kept, its rows name patient, study, series and instance, other objects are skipped."""
+"""A clinic's nested DICOM folder: its tree is kept, its rows name patient, study and series, other objects are skipped."""
 
 import csv
 import json
