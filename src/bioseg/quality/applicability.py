@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bioseg.images.prepare import Preparation, fixed_window
+from bioseg.images.prepare import Preparation, fixed_window, place
 from bioseg.images.raw_image import Acquisition, RawImage
 from bioseg.postprocess.masks import Prediction
 from bioseg.specs import check
@@ -140,6 +140,8 @@ def measure_image(raw_image: RawImage, image: ImageArray, how: Preparation) -> M
     values: ``dark``, ``median`` and ``bright``, the 5th, 50th and 95th percentile; ``contrast``, their standard deviation;
     ``texture``, the mean difference of neighbours as a share of that; ``colour``, the mean range of a pixel's channels.
     """
+    top, left, rows, cols = place((raw_image.pixels.shape[0], raw_image.pixels.shape[1]), how).inner
+    image = image[:, top : top + rows, left : left + cols]  # without padding
     grey = image.mean(axis=0)
     dark, median, bright = np.percentile(grey, (5, 50, 95)).tolist()
     contrast = float(grey.std())
