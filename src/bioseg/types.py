@@ -174,6 +174,7 @@ class Case:
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
         level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
+        folder: Where its outputs go in an output folder, such as ``PAT/STUDY``; empty: into that itself.
     """
 
     id: str
@@ -187,6 +188,7 @@ class Case:
     source: str = ""
     raw_format: RawFormat | None = None
     level: int = 0
+    folder: str = ""
 
     @property
     def has_truth(self) -> bool:

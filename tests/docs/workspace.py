@@ -11,6 +11,7 @@ from PIL import Image
 import bioseg
 from bioseg import files
 from bioseg.datasets import phantom_layouts, phantoms
+from tests.clinic_folder import write_clinic
 
 TINY = ("training.epochs=1", "preparation.size_px=[64,64]", "training.batch_size=4")
 
@@ -35,6 +36,7 @@ def write_data(root: Path) -> None:
     hounsfield, _ = phantoms.ct_slice(rng, 96)
     stored = (hounsfield.astype(np.int32) + 1024).astype(np.uint16)
     files.write(root / "slices" / "slice.dcm", phantom_layouts.dicom_bytes(stored, intercept=-1024.0))
+    write_clinic(root / "archive")
     cells, _ = phantoms.nuclei(rng, 96)
     Image.fromarray(cells).save(root / "cells.png")
     write_stains(root / "stains")

@@ -167,6 +167,9 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     channel: Channel = "",
     level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="Write DICOM PatientIDs into tables, not hashes of them.")
+    ] = False,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
@@ -178,24 +181,24 @@ def predict(
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = [replace(case, level=level) for case in find_images(paths)]
-    predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
-    if channel:
-        predictor = predictor.with_channels(*common.words(channel))
-    if translator:
-        from bioseg.pipelines.translate import translating
-
-        predictor = translating(predictor, open_translator(translator, device))
     with common.screen() as screen:
+        cases = [replace(case, level=level) for case in find_images(paths, common.callbacks(screen))]
+        predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
+        if channel:
+            predictor = predictor.with_channels(*common.words(channel))
+        if translator:
+            from bioseg.pipelines.translate import translating
+
+            predictor = translating(predictor, open_translator(translator, device))
         if adapt:
             from bioseg.pipelines.adapt import adapted
 
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
-        count, problems = work(
-            predictor, cases, out, save=save, probabilities=probabilities, callbacks=common.callbacks(screen)
-        )
-    screen.log(f"{count} of {len(cases)} images segmented in {out}")
+        _, problems = work(
+            predictor, cases, out, save=save, probabilities=probabilities, identifiers=identifiers,
+            callbacks=common.callbacks(screen),
+        )  # fmt: skip
     common.finish(screen, problems)
 
 

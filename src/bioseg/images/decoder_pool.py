@@ -22,7 +22,7 @@ from typing import Any, cast
 import numpy as np
 
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage
 from bioseg.types import Array
 
 SECONDS = (15.0, 1e-6)
@@ -55,6 +55,8 @@ def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None, 
     facts: dict[str, Any] = {
         name: tuple(fact) if isinstance(fact, list) else fact for name, fact in message["facts"].items()
     }
+    if facts["acquisition"]:
+        facts["acquisition"] = Acquisition(*facts["acquisition"])
     return RawImage(pixels, **facts)
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from bioseg.images import decoder_pool
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
 from bioseg.types import Array, RawFormat, printable
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "size", "to_raw_image",
+    "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "is_image", "may_be_dicom", "read",
+    "size", "to_raw_image",
 ]  # fmt: skip
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm"})
@@ -106,12 +107,17 @@ def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) 
         return raw.shape
 
 
+def may_be_dicom(path: Path) -> bool:
+    """Whether a file's name is none of another kind of image."""
+    return path.suffix.lower() not in SUFFIXES - {".dcm"}
+
+
 def is_image(path: Path) -> bool:
     """Whether :func:`read` is for a file: by its suffix, or for other suffixes by the DICOM mark inside.
 
     False for whatever is no regular file; that is never opened.
     """
-    if path.name.startswith(".") or path.name == "DICOMDIR":
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     try:
         check_file(path)

@@ -19,6 +19,22 @@ class UnreadableImage(BiosegError):
     """A file no image can be had from. The message is one line: file, value, remedy."""
 
 
+@dataclass(frozen=True)
+class Acquisition:
+    """How an image was taken, as its DICOM header says; empty where that does not say it.
+
+    Attributes:
+        modality: In capitals: ``CT``, ``MR``, ``DX`` …
+        body_part: In capitals: ``CHEST`` …
+        view: Of a projection ``PA``, ``AP``, ``LL`` …; of a slice the plane it is closest to: ``AXIAL``, ``CORONAL`` or
+            ``SAGITTAL``.
+    """
+
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class RawImage:
     """What a file says.
@@ -38,6 +54,7 @@ class RawImage:
             "OME-TIFF", "ImageJ", "SVS", "layout"; empty where there is none.
         channels: Names of measured channels (stains, sequences), numbers from 1 where the file has no names; empty for an
             image in grey, RGB or RGBA.
+        acquisition: How it was taken; None where the file is not DICOM.
 
     Raises:
         UnreadableImage: ``channels`` names another number of them than ``pixels`` has.
@@ -51,6 +68,7 @@ class RawImage:
     white: float | None = None
     spacing_from: str = ""
     channels: tuple[str, ...] = ()
+    acquisition: Acquisition | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that are not one per channel."""

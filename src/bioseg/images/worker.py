@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import warnings
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import BinaryIO
 
 import numpy as np
@@ -127,6 +127,7 @@ def _opened(request: Message, content: bytearray) -> BinaryIO:
 def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:
     pixels = np.ascontiguousarray(raw_image.pixels)
     facts = {one.name: getattr(raw_image, one.name) for one in fields(RawImage) if one.name != "pixels"}
+    facts["acquisition"] = astuple(raw_image.acquisition) if raw_image.acquisition else None
     pipes.send({"dtype": pixels.dtype.str, "shape": pixels.shape, "facts": facts}, pixels)
 
 

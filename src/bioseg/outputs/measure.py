@@ -4,12 +4,13 @@ import numpy as np
 from skimage.measure import label, regionprops
 
 from bioseg.images.formats import RawImage
+from bioseg.outputs import identifiers
 from bioseg.postprocess.masks import Prediction
 from bioseg.types import Labels
 
 COLUMNS = (
     "file", "mask", "rows", "cols", "area_px", "area_mm2", "area_um2", "spacing_from", "components", "mean_probability",
-    "quality", "flag",
+    "quality", "flag", *identifiers.COLUMNS,
 )  # fmt: skip
 OBJECT_COLUMNS = (
     "file", "object", "area_px", "area_mm2", "area_um2", "spacing_from", "centroid_row", "centroid_col", "left", "top",
@@ -23,10 +24,10 @@ Values = tuple[object, ...]
 
 
 def measure(prediction: Prediction, raw_image: RawImage) -> Values:
-    """The values of :data:`COLUMNS` from ``rows`` on.
+    """The values of :data:`COLUMNS` from ``rows`` to ``flag``.
 
     Size; area in px and, where the spacing is known, in mm² or µm², and who gives the spacing; number of 8-connected
-    components; mean probability of the foreground; where the model estimates quality, the score in [0, 1] and the reasons to
+    components; mean probability of the foreground; where the model estimates quality, the score in [0, 1]; the reasons to
     review the mask. Empty where unknown.
     """
     mask, quality = prediction.mask, prediction.quality
@@ -38,7 +39,7 @@ def measure(prediction: Prediction, raw_image: RawImage) -> Values:
         int(label(mask).max()),
         round(float(np.mean(prediction.probability[mask])), 4) if area else "",
         round(quality.score, 4) if quality else "",
-        "; ".join(quality.reasons) if quality else "",
+        "; ".join(prediction.reasons),
     )
 
 
