@@ -6,9 +6,9 @@ in mm or mm² that is empty where nothing says how large a pixel is.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bioseg.outputs.place import Place
 from bioseg.outputs.sides import split_sides, thorax_line
@@ -78,6 +78,11 @@ def measure_masks(structure: Structure, masks: Mapping[str, Mask], place: Place,
     return {**_where(place), **{name: found.get(name, "") for name in COLUMNS[structure.name]}, "note": notes}
 
 
+def measure_mask(structure: Structure, mask: Mask, place: Place) -> Measures:
+    """Of one lung area, width and height, of all else area and mean diameter."""
+    return _extent(mask, place) if LUNG.type == structure.type else measure_whole(mask, place)
+
+
 def measure_lungs(right: Mask, left: Mask, place: Place) -> Measures:
     """Area, width and height of each lung, their ratio, and the thorax width.
 
@@ -122,7 +127,7 @@ def _area(pixels: int, place: Place) -> Measures:
 def _extent(mask: Mask, place: Place) -> Measures:
     """Area, width and height; without a single pixel all are 0."""
     found = _area(int(mask.sum()), place)
-    width, height = (_span(mask.any(axis=axis)) for axis in (0, 1))
+    width, height = (_span(np.any(mask, axis=axis)) for axis in (0, 1))
     found |= {"width_px": width, "height_px": height}
     if place.spacing_mm:
         rows, cols = place.spacing_mm
@@ -130,7 +135,7 @@ def _extent(mask: Mask, place: Place) -> Measures:
     return found
 
 
-def _span(there: NDArray[np.bool_]) -> int:
+def _span(there: Any) -> int:
     """From the first to the last that is True, both counted."""
     places = np.flatnonzero(there)
     return int(places[-1] - places[0] + 1) if len(places) else 0

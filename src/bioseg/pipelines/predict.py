@@ -3,16 +3,20 @@
 import os
 from collections.abc import Iterable, Sequence, Set
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from bioseg import files
 from bioseg.datasets import folders
 from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
-from bioseg.outputs import saving
+from bioseg.outputs import dicom_sr, saving
+from bioseg.outputs.anatomy import masks_by_side, measure_image
+from bioseg.outputs.anatomy_tables import read_anatomy
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.measure import measure
-from bioseg.outputs.names import MASK, SEG, printable
+from bioseg.outputs.names import MASK, REPORT, SEG, printable
+from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
 from bioseg.outputs.structures import structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
@@ -57,7 +61,8 @@ def predict(
     """Write the files of every image, by default ``<stem>.png`` (0/255), and tables; one bad image stops no other.
 
     A model that separates objects writes ``<stem>.labels.png`` (16 bit, one number per object) and ``objects.csv`` too, one
-    that draws boxes ``submission.csv``, as the RSNA challenge wants it.
+    that draws boxes ``submission.csv``, as the RSNA challenge wants it, one of lungs or of the left ventricle ``anatomy.csv`` and,
+    for the slices of a series, ``series.csv``.
 
     The tables cover exactly the masks that lie in ``out``, also if this is interrupted; the same call then does the rest. The
     same model may add to an earlier prediction: its rows stay as long as their masks do, and where no mask was asked for, for
@@ -107,8 +112,12 @@ def _predict(
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     count, flagged, problems = 0, 0, list[Problem]()
     structure = structure_of(predictor.recipe.task)
-    segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
-    as_series = saving.DICOM_SEG in chosen or _earlier_seg(out, [names[printable(case.path)] for case in cases])
+    here = [names[printable(case.path)] for case in cases]
+    as_report = saving.DICOM_SR in chosen or _earlier(out, here, REPORT)
+    as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG)
+    algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
+    segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
+    anatomy = read_anatomy(out, structure)
 
     def write(found: Predicted) -> bool:
         """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
@@ -116,8 +125,12 @@ def _predict(
         stem = out / names[printable(case.path)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen)
+        place = place_of(case.image, raw_image)
         if as_series:
-            segmentations.add(case.path, case.image, prediction.mask)
+            sides = masks_by_side(structure, prediction.mask, place)[0] if as_report or saving.SIDES in chosen else None
+            segmentations.add(case.path, case.image, sides or {structure.name: prediction.mask})
+        if anatomy.columns:
+            anatomy.add(printable(case.path), measure_image(structure, prediction.mask, place))
         objects = [] if prediction.labels is None else segmented.measured
         measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
         tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
@@ -127,7 +140,10 @@ def _predict(
         """What belongs to several images: DICOM SEG of series, tables."""
         if saving.DICOM_SEG not in chosen:
             segmentations.foreign.clear()  # nobody asked for theirs
-        return segmentations.write(out, names) + (tables.write(out) if saving.CSV in chosen else [])
+        problems = segmentations.write(out, names)
+        if saving.CSV in chosen:
+            problems += tables.write(out) + anatomy.write(out, tables.listed(out))
+        return problems
 
     try:
         with closing(stream(predictor, cases, write)) as results:
@@ -148,7 +164,7 @@ def _predict(
     return count, problems
 
 
-def _earlier_seg(out: Path, names: Sequence[str]) -> bool:
-    """Whether an earlier prediction left a DICOM SEG of one of these images, to be written anew with its mask."""
+def _earlier(out: Path, names: Sequence[str], suffix: str) -> bool:
+    """Whether an earlier prediction left a DICOM SEG or report of one of these images, to be written anew with its mask."""
     there = set(os.listdir(out))
-    return any(f"{name}{SEG}" in there for name in names) and saving.installed("highdicom")
+    return any(f"{name}{suffix}" in there for name in names) and saving.installed("highdicom")
