@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioseg.images import decoder_pool
+from bioseg.images.dataset import content_of
 from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
 from bioseg.types import Array, RawFormat, printable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "size", "to_raw_image",
@@ -64,11 +69,12 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
         return replace(from_pixels(pixels, inverted=raw.inverted), white=float(raw.white))
 
 
-def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
-    """An image from a file, from the content of one, or from pixels.
+def to_raw_image(source: "RawImage | Array | Path | str | bytes | Dataset") -> RawImage:
+    """An image from a file, from the content of one, from a DICOM data set, or from pixels.
 
     Args:
-        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; a data set
+            that pydicom has read; or a raw image, as it is.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -80,7 +86,14 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
             return from_pixels(source)
         except UnreadableImage as fault:
             raise UnreadableImage(f"image given as an array: {fault}") from None
-    return read(source if isinstance(source, bytes) else Path(source))
+    if isinstance(source, bytes):
+        return read(source)
+    if isinstance(source, str | os.PathLike):
+        return read(Path(source))
+    try:
+        return decoder_pool.read_image(content_of(source), MAX_PIXELS)
+    except UnreadableImage as fault:
+        raise UnreadableImage(f"image given as a data set: {fault}") from None
 
 
 def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:

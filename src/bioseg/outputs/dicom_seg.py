@@ -1,6 +1,7 @@
 """DICOM Segmentation objects: one per series, each frame with its source image, for PACS viewers and 3D Slicer."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ MAY_BE_EMPTY = (
 """Elements of the patient and study that every DICOM object has; what an image lacks, or has wrong, is left empty."""
 PLANE = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
 """Where an image lies in the patient, and how many numbers each element has."""
+
+_AGE = re.compile(r"\d{3}[DWMY]")
 
 
 @dataclass(frozen=True)
@@ -136,14 +139,11 @@ class Segmentations:
             uid, report_uid = uids.setdefault(own, (generate_uid(None), generate_uid(None)))
             counts[uid] += 1
             stems = [out / names[printable(frame.path)] for frame in frames.values()]
-            for stem in stems:
-                for suffix in (SEG, REPORT):
-                    if stem != stems[0] or suffix == REPORT:
-                        stem.with_name(f"{stem.name}{suffix}").unlink(missing_ok=True)
+            for old in [_named(stem, SEG) for stem in stems[1:]] + [_named(stem, REPORT) for stem in stems]:
+                old.unlink(missing_ok=True)
             try:
                 self._write(stems[0], list(frames.values()), (uid, report_uid), counts[uid])
             except BiosegError as fault:
-                stems[0].with_name(f"{stems[0].name}{SEG}").unlink(missing_ok=True)  # an older one
                 problems.append(Problem(next(iter(frames.values())).path, str(fault)))
         if self.foreign:
             first = min(self.foreign)
@@ -153,17 +153,20 @@ class Segmentations:
         return problems
 
     def _write(self, stem: Path, frames: Sequence[Frame], series_uids: tuple[str, str], number: int) -> None:
-        segmentation = make(frames, self.algorithm, series_uids[0], number)
-        files.write(stem.with_name(f"{stem.name}{SEG}"), content(segmentation))
+        place = _named(stem, SEG)
+        try:
+            segmentation = make(frames, self.algorithm, series_uids[0], number)
+            files.write(place, content(segmentation))
+        except BiosegError:
+            place.unlink(missing_ok=True)  # an older one
+            raise
         if self.report:
             try:
                 report = content(self.report(segmentation, frames, series_uids[1], number))
             except Exception as fault:  # of pydicom and highdicom, for whatever is wrong with the headers
-                raise BiosegError(
-                    f"{frames[0].path}: no DICOM SR can refer to it ({_one_line(fault)}); complete its header, or leave "
-                    "dicom-sr out"
-                ) from None
-            files.write(stem.with_name(f"{stem.name}{REPORT}"), report)
+                reason = f"no DICOM SR can refer to it ({_one_line(fault)}); complete its header, or leave dicom-sr out"
+                raise BiosegError(f"{frames[0].path}: {reason}") from None
+            files.write(_named(stem, REPORT), report)
 
 
 def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number: int) -> Any:
@@ -183,7 +186,7 @@ def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number:
     names = frames[0].names
     shown = algorithm.structure.name if len(names) == 1 else ", ".join(names)
     try:
-        return highdicom.seg.Segmentation(
+        segmentation = highdicom.seg.Segmentation(
             source_images=[frame.header for frame in frames],
             pixel_array=np.stack([frame.masks for frame in frames]).transpose(0, 2, 3, 1),
             segmentation_type="BINARY",
@@ -203,6 +206,9 @@ def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number:
             content_label="SEGMENTATION",
             omit_empty_frames=False,
         )
+        if "PlaneOrientationSequence" not in segmentation.SharedFunctionalGroupsSequence[0]:
+            segmentation.PatientOrientation = frames[0].header.get("PatientOrientation")  # may be empty, not missing
+        return segmentation
     except Exception as fault:  # of pydicom and highdicom, for whatever is wrong with the headers
         raise BiosegError(
             f"{frames[0].path}: no DICOM SEG can refer to it ({_one_line(fault)}); complete its header, or leave dicom-seg out"
@@ -214,6 +220,10 @@ def content(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def _named(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
 
 
 def _one_line(fault: Exception) -> str:
@@ -267,6 +277,8 @@ def _series_of(frame: Frame) -> tuple[tuple[str, ...], str]:
         if not _usable(header, keyword):
             header.pop(keyword, None)
             setattr(header, keyword, "")
+    if not _AGE.fullmatch(str(header.get("PatientAge", ""))):
+        header.pop("PatientAge", None)
     plane = [numbers(header, keyword, count) for keyword, count in PLANE]
     if any(values is None for values in plane) and "ImagePositionPatient" in header:
         del header.ImagePositionPatient  # half of a place is none

@@ -102,12 +102,14 @@ def _of_image(
             continue
         groups.append(
             sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                referenced_segment=sr.ReferencedSegmentationFrame(
-                    segmentation.SOPClassUID,
-                    segmentation.SOPInstanceUID,
-                    numbers[number, frame.header.SOPInstanceUID],
-                    number,
-                    source,
+                referenced_segment=_frames_alone(
+                    sr.ReferencedSegmentationFrame(
+                        segmentation.SOPClassUID,
+                        segmentation.SOPInstanceUID,
+                        numbers[number, frame.header.SOPInstanceUID],
+                        number,
+                        source,
+                    )
                 ),
                 measurements=_measured(OF_MASK, measured) or [_measurement(AREA, measured["area_px"], PIXELS)],
                 **_about(algorithm, structure, structure.name + image),
@@ -149,11 +151,20 @@ def _volumes(
             if stack.get(column, "") == "":
                 continue
             number = names.index(name) + 1
-            numbers = [frame_numbers[number, frames[row["file"]].header.SOPInstanceUID] for row in slices]
+            sources = [frames[row["file"]].header for row in slices]
+            numbers = [frame_numbers[number, source.SOPInstanceUID] for source in sources]
             shown = algorithm.segment(name)
             groups.append(
                 sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-                    referenced_segment=sr.ReferencedSegment.from_segmentation(segmentation, number, numbers),
+                    referenced_segment=_frames_alone(
+                        sr.ReferencedSegment(
+                            segmentation.SOPClassUID,
+                            segmentation.SOPInstanceUID,
+                            number,
+                            numbers if phase else None,
+                            [sr.SourceImageForSegmentation.from_source_image(source) for source in sources],
+                        )
+                    ),
                     measurements=[_measurement(VOLUME, stack[column], ML)],
                     **_about(algorithm, shown, f"{shown.name}, volume{phase}"),
                 )
@@ -205,9 +216,18 @@ def _observer(algorithm: Algorithm) -> Any:
     )
 
 
+def _frames_alone(reference: Any) -> Any:
+    """A reference to frames of a SEG; these say which segment it is, and it must not be said twice (PS3.3, table 10-3)."""
+    instance = reference[0].ReferencedSOPSequence[0]
+    if "ReferencedFrameNumber" in instance:
+        del instance.ReferencedSegmentNumber
+    return reference
+
+
 def _frame_numbers(segmentation: Dataset) -> FrameNumbers:
-    numbers = {}
+    numbers, shared = {}, segmentation.SharedFunctionalGroupsSequence[0]
     for number, frame in enumerate(segmentation.PerFrameFunctionalGroupsSequence, 1):
         source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        numbers[frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber, str(source)] = number
+        segment = (frame if "SegmentIdentificationSequence" in frame else shared).SegmentIdentificationSequence[0]
+        numbers[segment.ReferencedSegmentNumber, str(source)] = number
     return numbers

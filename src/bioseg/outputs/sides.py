@@ -16,7 +16,7 @@ ASSUMED = "assumed: the patient's left is at the right of the image"
 SECOND = 0.1
 """A component of at least this share of the largest one's area can be the other lung."""
 
-NECK = 0.5
+NECK = 0.7
 """Touching lungs meet in columns with less than this share of the pixels of either lung's fullest column."""
 
 
