@@ -2,10 +2,11 @@
 
 import io
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
 
 from bioseg import files
-from bioseg.outputs.dicom_header import numbers, read_header
+from bioseg.outputs.dicom_header import number, numbers, read_header
 from bioseg.outputs.names import REPORT, SEG, printable
 from bioseg.outputs.structures import Code, Structure, structure_named
 from bioseg.types import BiosegError, Mask, Problem
@@ -115,8 +116,8 @@ class Segmentations:
         """Write one SEG for the images of each series, called after the first of them; returns those that have none.
 
         Images that do not say where they lie in the patient, such as X-rays, have one each, and so do slices in planes of
-        their own; these are instances of one series again. An older SEG of one of these images is removed, and its report. One
-        line names the images that are not DICOM.
+        their own and the phases of the heart; these are instances of one series again. An older SEG of one of these images is
+        removed, and its report. One line names the images that are not DICOM.
 
         Args:
             out: Folder.
@@ -133,18 +134,18 @@ class Segmentations:
             except BiosegError as fault:
                 problems.append(Problem(path, str(fault)))
         uids, counts = dict[tuple[str, str], tuple[str, str]](), Counter[str]()
-        for frames in series.values():
-            header = next(iter(frames.values())).header
+        for frames in [phase for one in series.values() for phase in _phases(one.values())]:
+            header = frames[0].header
             own = (header.SeriesInstanceUID, header.get("FrameOfReferenceUID", ""))
             uid, report_uid = uids.setdefault(own, (generate_uid(None), generate_uid(None)))
             counts[uid] += 1
-            stems = [out / names[printable(frame.path)] for frame in frames.values()]
+            stems = [out / names[printable(frame.path)] for frame in frames]
             for old in [_named(stem, SEG) for stem in stems[1:]] + [_named(stem, REPORT) for stem in stems]:
                 old.unlink(missing_ok=True)
             try:
-                self._write(stems[0], list(frames.values()), (uid, report_uid), counts[uid])
+                self._write(stems[0], frames, (uid, report_uid), counts[uid])
             except BiosegError as fault:
-                problems.append(Problem(next(iter(frames.values())).path, str(fault)))
+                problems.append(Problem(frames[0].path, str(fault)))
         if self.foreign:
             first = min(self.foreign)
             count, total = len(self.foreign), len(self.foreign) + len(self._frames)
@@ -288,6 +289,19 @@ def _series_of(frame: Frame) -> tuple[tuple[str, ...], str]:
     own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape), *frame.names)
     lies = (header.FrameOfReferenceUID, *map(str, plane[1:])) if placed else (header.SOPInstanceUID,)
     return (*own, *lies), header.SOPInstanceUID
+
+
+def _phases(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """The first image of every place, the second, and so on, by trigger time: a SEG holds one mask of a place."""
+    places = defaultdict[str, list[Frame]](list)
+    for frame in frames:
+        places[str(frame.header.get("ImagePositionPatient", ""))].append(frame)
+    phases = zip_longest(*(sorted(place, key=_moment) for place in places.values()))
+    return [[frame for frame in phase if frame is not None] for phase in phases]
+
+
+def _moment(frame: Frame) -> tuple[float, float]:
+    return number(frame.header, "TriggerTime") or 0.0, number(frame.header, "InstanceNumber") or 0.0
 
 
 def _usable(header: Dataset, keyword: str) -> bool:

@@ -61,7 +61,7 @@ def make(algorithm: Algorithm, segmentation: Dataset, frames: Sequence[Frame], s
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(algorithm)),
         procedure_reported=concept(("363679005", "SCT", "Imaging procedure")),
-        imaging_measurements=[*groups, *_volumes(algorithm, (segmentation, numbers), frames, places)],
+        imaging_measurements=[*groups, *_volumes(algorithm, segmentation, frames, places)],
     )
     return sr.ComprehensiveSR(
         evidence=[*(frame.header for frame in frames), segmentation],
@@ -102,7 +102,7 @@ def _of_image(
             continue
         groups.append(
             sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                referenced_segment=_frames_alone(
+                referenced_segment=_frame_alone(
                     sr.ReferencedSegmentationFrame(
                         segmentation.SOPClassUID,
                         segmentation.SOPInstanceUID,
@@ -129,47 +129,34 @@ def _of_image(
 
 
 def _volumes(
-    algorithm: Algorithm, found: tuple[Dataset, FrameNumbers], frames: Sequence[Frame], places: Sequence[Place]
+    algorithm: Algorithm, segmentation: Dataset, frames: Sequence[Frame], places: Sequence[Place]
 ) -> list[Any]:
-    """A group for each volume, of every phase and segment."""
+    """A group for each segment that the slices give a volume of."""
     from highdicom import sr
 
-    structure, (segmentation, frame_numbers) = algorithm.structure, found
+    structure, names = algorithm.structure, frames[0].names
     if structure.name not in series.VOLUMES:
         return []
     rows: list[dict[str, Any]] = [
-        {"file": index, **anatomy.measure_masks(structure, dict(zip(frame.names, frame.masks, strict=True)), place)}
-        for index, (frame, place) in enumerate(zip(frames, places, strict=True))
+        {"file": "", **anatomy.measure_masks(structure, dict(zip(frame.names, frame.masks, strict=True)), place)}
+        for frame, place in zip(frames, places, strict=True)
     ]
-    names = frames[0].names
-    columns = {f"{name.split()[0]}_volume_ml" if len(names) > 1 else "volume_ml": name for name in names}
-    groups = []
-    for stack in series.volumes(structure.name, rows):
-        slices = series.phases_of(rows)[stack["phase"] - 1] if stack["phase"] else rows
-        phase = f", phase {stack['phase']}" if stack["phase"] else ""
-        for column, name in columns.items():
-            if stack.get(column, "") == "":
-                continue
-            number = names.index(name) + 1
-            sources = [frames[row["file"]].header for row in slices]
-            numbers = [frame_numbers[number, source.SOPInstanceUID] for source in sources]
-            shown = algorithm.segment(name)
-            groups.append(
-                sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-                    referenced_segment=_frames_alone(
-                        sr.ReferencedSegment(
-                            segmentation.SOPClassUID,
-                            segmentation.SOPInstanceUID,
-                            number,
-                            numbers if phase else None,
-                            [sr.SourceImageForSegmentation.from_source_image(source) for source in sources],
-                        )
-                    ),
-                    measurements=[_measurement(VOLUME, stack[column], ML)],
-                    **_about(algorithm, shown, f"{shown.name}, volume{phase}"),
-                )
-            )
-    return groups
+    columns = {name: f"{name.split()[0]}_volume_ml" if len(names) > 1 else "volume_ml" for name in names}
+    return [
+        sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_segment=sr.ReferencedSegment(
+                segmentation.SOPClassUID,
+                segmentation.SOPInstanceUID,
+                number,
+                source_images=[sr.SourceImageForSegmentation.from_source_image(frame.header) for frame in frames],
+            ),
+            measurements=[_measurement(VOLUME, stack[columns[name]], ML)],
+            **_about(algorithm, algorithm.segment(name), f"{algorithm.segment(name).name}, volume"),
+        )
+        for stack in series.volumes(structure.name, rows)
+        for number, name in enumerate(names, 1)
+        if stack.get(columns[name], "") != ""
+    ]
 
 
 def _measured(concepts: Mapping[str, tuple[Code, Code]], values: Measures) -> list[Any]:
@@ -216,11 +203,9 @@ def _observer(algorithm: Algorithm) -> Any:
     )
 
 
-def _frames_alone(reference: Any) -> Any:
-    """A reference to frames of a SEG; these say which segment it is, and it must not be said twice (PS3.3, table 10-3)."""
-    instance = reference[0].ReferencedSOPSequence[0]
-    if "ReferencedFrameNumber" in instance:
-        del instance.ReferencedSegmentNumber
+def _frame_alone(reference: Any) -> Any:
+    """A reference to a frame of a SEG: that says which segment it is, and it must not be said twice (PS3.3, table 10-3)."""
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
     return reference
 
 
