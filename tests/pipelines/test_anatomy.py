@@ -5,11 +5,9 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
-import torch
 from PIL import Image
 
 from bioseg import files
-from bioseg.inference.backends.torch import torch_backend
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.predict import predict
 from bioseg.types import Case
@@ -18,11 +16,12 @@ from tests.pipelines.models import small_recipe
 
 
 def lungs() -> Predictor:
-    """Random weights; about half of all pixels are lung."""
+    """What is bright is lung."""
     recipe = small_recipe(name="ct-lungs-reference")
-    torch.manual_seed(0)
     recipe = replace(recipe, postprocess=replace(recipe.postprocess, threshold=0.5))
-    return Predictor(recipe, (torch_backend(recipe.network(), torch.device("cpu")),), fingerprint="lungs")
+    return Predictor(
+        recipe, (lambda batch: (batch[:, :1] * 8 - 4, np.zeros((len(batch), 0), np.float32)),), fingerprint="x"
+    )
 
 
 def slices(folder: Path, *numbers: int) -> list[Case]:
