@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from bioseg.outputs.anatomy import measure_image
+from bioseg.outputs.anatomy import columns_of, measure_image
 from bioseg.outputs.place import Place, place_in
 from bioseg.outputs.sides import ASSUMED, Hanging, hanging_in, split_sides, thorax_line
 from bioseg.outputs.structures import LEFT_VENTRICLE, LUNG
@@ -29,7 +29,7 @@ RIGHT, LEFT = ellipse(100, 60, 120, 60), ellipse(90, 170, 100, 50)
 
 
 def test_lungs_of_two_ellipses() -> None:
-    found = measure_image(LUNG, RIGHT | LEFT, KNOWN)
+    found = measure_image(LUNG, {"lung": RIGHT | LEFT}, KNOWN)
     pixel = math.prod(SPACING)
     assert found["right_area_px"] == RIGHT.sum() and found["left_area_px"] == LEFT.sum()
     assert found["right_area_mm2"] == pytest.approx(math.pi / 4 * 120 * 60 * pixel, rel=0.005)
@@ -46,19 +46,34 @@ def test_lungs_of_two_ellipses() -> None:
     assert found["sides_from"] == ASSUMED and found["note"] == ""
 
 
+def test_classes_give_the_sides_and_the_heart_its_ratio() -> None:
+    heart = ellipse(130, 120, 60, 80)
+    masks = {"left lung": RIGHT, "right lung": LEFT, "heart": heart}  # mirrored: the classes are believed
+    found = measure_image(LUNG, masks, KNOWN)
+    assert found["left_area_px"] == RIGHT.sum() and found["sides_from"] == "the model's classes"
+    assert (found["heart_width_px"], found["heart_area_px"]) == (81, heart.sum())
+    assert found["cardiothoracic_ratio"] == pytest.approx(81 / int(found["thorax_width_px"]), abs=1e-4)
+    assert columns_of(LUNG, list(masks)) == tuple(found)
+    both = measure_image(LUNG, {"lung": RIGHT | LEFT, "heart": heart}, KNOWN)
+    assert both["right_area_px"] == RIGHT.sum() and tuple(both) == tuple(found)
+    cavity = {"left ventricle": RIGHT, "myocardium": LEFT}
+    assert measure_image(LEFT_VENTRICLE, cavity, KNOWN)["area_px"] == RIGHT.sum()
+    assert columns_of(LUNG, ["right lung", "heart"]) == columns_of(LEFT_VENTRICLE, ["myocardium"]) == ()
+
+
 def test_without_spacing_there_are_pixels_and_a_reason() -> None:
-    found = measure_image(LUNG, RIGHT | LEFT, Place())
+    found = measure_image(LUNG, {"lung": RIGHT | LEFT}, Place())
     assert {name for name, value in found.items() if name.endswith(("_mm", "_mm2")) and value != ""} == set()
     assert found["right_area_px"] == RIGHT.sum() and found["note"] == "no PixelSpacing or ImagerPixelSpacing: px only"
-    assert measure_image(LEFT_VENTRICLE, RIGHT, Place())["area_mm2"] == ""
+    assert measure_image(LEFT_VENTRICLE, {"left ventricle": RIGHT}, Place())["area_mm2"] == ""
 
 
 def test_a_ventricle_is_an_ellipse_with_a_mean_diameter() -> None:
-    found = measure_image(LEFT_VENTRICLE, ellipse(100, 100, 80, 50), KNOWN)
+    found = measure_image(LEFT_VENTRICLE, {"left ventricle": ellipse(100, 100, 80, 50)}, KNOWN)
     assert found["area_mm2"] == pytest.approx(math.pi / 4 * 40 * 40, rel=0.005)  # 80 × .5 mm by 50 × .8 mm: a circle
     assert found["mean_diameter_mm"] == pytest.approx(40, rel=0.003)
     assert found["mean_diameter_px"] == pytest.approx(math.sqrt(80 * 50), rel=0.003)
-    empty = measure_image(LEFT_VENTRICLE, np.zeros(SHAPE, np.bool_), KNOWN)
+    empty = measure_image(LEFT_VENTRICLE, {"left ventricle": np.zeros(SHAPE, np.bool_)}, KNOWN)
     assert (empty["area_px"], empty["mean_diameter_mm"]) == (0, 0)
 
 
@@ -91,17 +106,17 @@ def test_parts_of_a_lung_belong_to_its_side() -> None:
 
 @pytest.mark.parametrize(("lung", "side"), [(RIGHT, "right"), (LEFT, "left")])
 def test_one_lung_is_named_by_its_place_and_flagged(lung: Mask, side: str) -> None:
-    found = measure_image(LUNG, lung, KNOWN)
+    found = measure_image(LUNG, {"lung": lung}, KNOWN)
     other = {"right": "left", "left": "right"}[side]
     assert (found[f"{side}_area_px"], found[f"{other}_area_px"]) == (lung.sum(), 0)
     assert found["thorax_width_px"] == found["left_to_right_area"] == ""
     assert str(found["note"]).startswith("one lung only")
-    assert measure_image(LUNG, np.zeros(SHAPE, np.bool_), KNOWN)["note"] == "no lung"
+    assert measure_image(LUNG, {"lung": np.zeros(SHAPE, np.bool_)}, KNOWN)["note"] == "no lung"
 
 
 def test_a_plane_without_sides_has_an_area_only() -> None:
     place = Place(spacing_mm=SPACING, hanging=Hanging(None, "PatientOrientation"))
-    found = measure_image(LUNG, RIGHT | LEFT, place)
+    found = measure_image(LUNG, {"lung": RIGHT | LEFT}, place)
     assert found["area_px"] == (RIGHT | LEFT).sum() and found["right_area_px"] == found["thorax_width_mm"] == ""
     assert found["note"] == "no left or right in this plane (PatientOrientation)"
     with pytest.raises(ValueError, match="do not run across the patient"):

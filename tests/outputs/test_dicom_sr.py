@@ -12,7 +12,7 @@ from pydicom import config, dcmread
 
 from bioseg.datasets import phantom_layouts
 from bioseg.outputs import dicom_sr
-from bioseg.outputs.anatomy import masks_by_side, measure_image
+from bioseg.outputs.anatomy import divided, measure_image
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.place import place_in
 from bioseg.outputs.series import volumes
@@ -38,9 +38,11 @@ def write(out: Path, algorithm: Algorithm, images: list[bytes], masks: list[Mask
     segmentations, rows = Segmentations(algorithm, partial(dicom_sr.make, algorithm)), []
     for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
         place = place_in(dcmread(io.BytesIO(image)))
-        segmentations.add(Path(f"{number}.dcm"), image, masks_by_side(algorithm.structure, mask, place)[0])
+        segmentations.add(Path(f"{number}.dcm"), image, divided({algorithm.structure.name: mask}, place)[0])
         if algorithm.structure.name != "foreground":
-            rows.append({"file": str(number), **measure_image(algorithm.structure, mask, place)})
+            rows.append(
+                {"file": str(number), **measure_image(algorithm.structure, {algorithm.structure.name: mask}, place)}
+            )
     assert segmentations.write(out, {f"{number}.dcm": str(number) for number in range(len(images))}) == []
     return rows
 

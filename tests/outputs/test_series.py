@@ -25,7 +25,7 @@ def ventricle(position_mm: float | None, diameter_mm: float = 40, **more: Any) -
     mask = ellipse(64, 64, diameter_mm / SPACING[0], diameter_mm / SPACING[1], (128, 128))
     place = {"series": "1.2", "plane": "1 0 0 0 1 0", "position_mm": position_mm, "spacing_mm": SPACING, **more}
     place.setdefault("position_from", "" if position_mm is None else "ImagePositionPatient")
-    return {"file": f"{position_mm} {more}", **measure_image(LEFT_VENTRICLE, mask, Place(**place))}
+    return {"file": f"{position_mm} {more}", **measure_image(LEFT_VENTRICLE, {"left ventricle": mask}, Place(**place))}
 
 
 def only(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_an_ellipsoid_by_the_sum_of_its_slices() -> None:
 def test_both_lungs_and_each() -> None:
     place = {"series": "1", "plane": "1 0 0 0 1 0", "position_from": "SliceLocation", "spacing_mm": SPACING}
     rows = [
-        {"file": str(n), **measure_image(LUNG, RIGHT | LEFT, Place(position_mm=2.5 * n, **place))}  # type: ignore[arg-type]
+        {"file": str(n), **measure_image(LUNG, {"lung": RIGHT | LEFT}, Place(position_mm=2.5 * n, **place))}  # type: ignore[arg-type]
         for n in range(3)
     ]
     (found,) = volumes("lung", rows)

@@ -5,14 +5,14 @@ in mm or mm² that is empty where nothing says how large a pixel is.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from bioseg.outputs.place import Place
 from bioseg.outputs.sides import split_sides, thorax_line
-from bioseg.outputs.structures import LEFT_LUNG, LEFT_VENTRICLE, LUNG, RIGHT_LUNG, Structure
+from bioseg.outputs.structures import HEART, LEFT_LUNG, LEFT_VENTRICLE, LUNG, RIGHT_LUNG, Structure
 from bioseg.types import Mask
 
 Measures = dict[str, float | str]
@@ -31,51 +31,70 @@ LUNGS = (
 )  # fmt: skip
 VENTRICLE = ("area_px", "mean_diameter_px", "area_mm2", "mean_diameter_mm")
 
+HEART_COLUMNS = (
+    "heart_area_px", "heart_width_px", "cardiothoracic_ratio", "heart_area_mm2", "heart_width_mm",
+)  # fmt: skip
+"""Of a model that has the heart as a class."""
+
+BOTH = frozenset({RIGHT_LUNG.name, LEFT_LUNG.name})
+
 COLUMNS = {LUNG.name: LUNGS, LEFT_VENTRICLE.name: VENTRICLE}
 """What is measured, by the name of the model's structure; of other structures nothing."""
 
 NO_SPACING = "no PixelSpacing or ImagerPixelSpacing: px only"
 
 
-def columns_of(structure: Structure) -> tuple[str, ...]:
-    """The columns after ``file``; empty for a structure that is not measured."""
+def columns_of(structure: Structure, names: Collection[str] = ()) -> tuple[str, ...]:
+    """The columns after ``file``; empty for what is not measured.
+
+    Args:
+        structure: What the model segments.
+        names: Of its classes, as :func:`bioseg.outputs.structures.structure_named` calls them; empty: one class.
+    """
     own = COLUMNS.get(structure.name)
-    return (*PLACE, *own, "note") if own else ()
+    if own is None or (names and structure.name not in names and not set(names) >= BOTH):
+        return ()
+    return (*PLACE, *own, *(HEART_COLUMNS if structure == LUNG and HEART.name in names else ()), "note")
 
 
-def measure_image(structure: Structure, mask: Mask, place: Place) -> Measures:
+def measure_image(structure: Structure, masks: Mapping[str, Mask], place: Place) -> Measures:
     """The values of :func:`columns_of`.
 
     Args:
         structure: Lungs or left ventricle.
-        mask: [rows, cols].
+        masks: [rows, cols] by the name of what each shows: the structure, or classes.
         place: Where the image lies.
     """
-    masks, note = masks_by_side(structure, mask, place)
-    return measure_masks(structure, masks, place, note)
+    sides, note = divided(masks, place)
+    found = measure_masks(structure, sides, place, note)
+    return found | {"sides_from": "the model's classes"} if masks.keys() >= BOTH else found
 
 
-def masks_by_side(structure: Structure, mask: Mask, place: Place) -> tuple[dict[str, Mask], str]:
-    """Masks by the name of what they show, and a note.
-
-    They are right and left lung where the structure is lungs and the image has sides, else one mask.
-    """
-    if structure != LUNG:
-        return {structure.name: mask}, ""
+def divided(masks: Mapping[str, Mask], place: Place) -> tuple[dict[str, Mask], str]:
+    """The same masks with right and left lung in place of the mask of both, where the image has sides; and a note."""
+    if LUNG.name not in masks:
+        return dict(masks), ""
     if place.hanging.right_first is None:
-        return {structure.name: mask}, f"no left or right in this plane ({place.hanging.source})"
-    sides = split_sides(mask, place.hanging)
-    return {RIGHT_LUNG.name: sides.right, LEFT_LUNG.name: sides.left}, sides.note
+        return dict(masks), f"no left or right in this plane ({place.hanging.source})"
+    sides = split_sides(masks[LUNG.name], place.hanging)
+    rest = {name: mask for name, mask in masks.items() if name != LUNG.name}
+    return {RIGHT_LUNG.name: sides.right, LEFT_LUNG.name: sides.left, **rest}, sides.note
 
 
 def measure_masks(structure: Structure, masks: Mapping[str, Mask], place: Place, note: str = "") -> Measures:
-    """The values of :func:`columns_of` for masks by name, of :func:`masks_by_side` or of a model with these classes."""
-    if {RIGHT_LUNG.name, LEFT_LUNG.name} <= masks.keys():
+    """The values of :func:`columns_of` for masks that are divided already."""
+    found: Measures = {}
+    if masks.keys() >= BOTH:
         found = measure_lungs(masks[RIGHT_LUNG.name], masks[LEFT_LUNG.name], place)
-    else:
+    elif structure.name in masks:
         found = measure_whole(masks[structure.name], place)
+    if structure == LUNG and HEART.name in masks:
+        found |= {f"heart_{name}": value for name, value in _extent(masks[HEART.name], place).items()}
+        if width := found.get("thorax_width_px"):
+            found["cardiothoracic_ratio"] = round(float(found["heart_width_px"]) / float(width), 4)
     notes = "; ".join(filter(None, (note, "" if place.spacing_mm else NO_SPACING)))
-    return {**_where(place), **{name: found.get(name, "") for name in COLUMNS[structure.name]}, "note": notes}
+    own = [name for name in columns_of(structure, masks.keys()) if name not in (*PLACE, "note")]
+    return {**_where(place), **{name: found.get(name, "") for name in own}, "note": notes}
 
 
 def measure_mask(structure: Structure, mask: Mask, place: Place) -> Measures:

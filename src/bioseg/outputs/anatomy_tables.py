@@ -20,16 +20,18 @@ class AnatomyTables:
 
     Attributes:
         structure: What the model segments.
+        names: Of its classes, where it has several.
         rows: Path of the image → row of ``anatomy.csv``.
     """
 
     structure: Structure
+    names: tuple[str, ...] = ()
     rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Of ``anatomy.csv``; empty where nothing is measured of the structure, and no table is written."""
-        own = columns_of(self.structure)
+        own = columns_of(self.structure, self.names)
         return ("file", *own) if own else ()
 
     def add(self, path: str, measured: Measures) -> None:
@@ -54,13 +56,13 @@ class AnatomyTables:
         return problems
 
 
-def read_anatomy(out: Path, structure: Structure) -> AnatomyTables:
+def read_anatomy(out: Path, structure: Structure, names: tuple[str, ...] = ()) -> AnatomyTables:
     """The rows that lie in ``out``, of an earlier prediction by the same model.
 
     Raises:
         BiosegError: The table is damaged, or of another version.
     """
-    tables = AnatomyTables(structure)
+    tables = AnatomyTables(structure, names)
     if tables.columns and (out / ANATOMY).exists():
         rows = files.read_csv(out / ANATOMY)
         if rows and tuple(rows[0]) != tables.columns:

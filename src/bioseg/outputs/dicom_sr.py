@@ -11,7 +11,7 @@ from bioseg.outputs import anatomy, series
 from bioseg.outputs.anatomy import Measures
 from bioseg.outputs.dicom_seg import Algorithm, Frame, concept
 from bioseg.outputs.place import Place, place_in
-from bioseg.outputs.structures import PRIVATE, Code, Structure
+from bioseg.outputs.structures import LEFT_LUNG, PRIVATE, RIGHT_LUNG, Code, Structure
 
 MM: Code = ("mm", "UCUM", "mm")
 MM2: Code = ("mm2", "UCUM", "square millimeter")
@@ -32,6 +32,7 @@ OF_MASK: Mapping[str, tuple[Code, Code]] = {
 OF_IMAGE: Mapping[str, tuple[Code, Code]] = {
     "thorax_width_mm": (("thorax-width", PRIVATE, "Internal thorax width"), MM),
     "area_per_thorax_width_mm": (("area-per-width", PRIVATE, "Lung area per thorax width"), MM),
+    "cardiothoracic_ratio": (("cardiothoracic", PRIVATE, "Cardiothoracic ratio"), RATIO),
     "left_to_right_area": (("left-to-right", PRIVATE, "Left to right lung area ratio"), RATIO),
 }
 """The same of both lungs together."""
@@ -115,7 +116,7 @@ def _of_image(
                 **_about(algorithm, structure, structure.name + image),
             )
         )
-    if anatomy.columns_of(algorithm.structure):
+    if anatomy.columns_of(algorithm.structure, frame.names):
         together = _measured(OF_IMAGE, anatomy.measure_masks(algorithm.structure, masks, place))
         if together:
             groups.append(
@@ -135,13 +136,13 @@ def _volumes(
     from highdicom import sr
 
     structure, names = algorithm.structure, frames[0].names
-    if structure.name not in series.VOLUMES:
+    if not anatomy.columns_of(structure, names):
         return []
     rows: list[dict[str, Any]] = [
         {"file": "", **anatomy.measure_masks(structure, dict(zip(frame.names, frame.masks, strict=True)), place)}
         for frame, place in zip(frames, places, strict=True)
     ]
-    columns = {name: f"{name.split()[0]}_volume_ml" if len(names) > 1 else "volume_ml" for name in names}
+    columns = {structure.name: "volume_ml", RIGHT_LUNG.name: "right_volume_ml", LEFT_LUNG.name: "left_volume_ml"}
     return [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=sr.ReferencedSegment(
@@ -155,7 +156,7 @@ def _volumes(
         )
         for stack in series.volumes(structure.name, rows)
         for number, name in enumerate(names, 1)
-        if stack.get(columns[name], "") != ""
+        if name in columns and stack[columns[name]] != ""
     ]
 
 

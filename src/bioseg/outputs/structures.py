@@ -57,6 +57,15 @@ _BY_NAME = {structure.name: structure for structure in (*_BY_WORD.values(), OTHE
 }
 
 
+_BY_NAME |= {
+    "lungs": LUNG,
+    "lv": LEFT_VENTRICLE,
+    "lv cavity": LEFT_VENTRICLE,
+    "left ventricular cavity": LEFT_VENTRICLE,
+}
+HEART = _BY_NAME["heart"]
+
+
 def structure_of(task: str) -> Structure:
     """The structure that a recipe's task names first; without one it is tissue called "foreground"."""
     text = task.lower()

@@ -11,14 +11,14 @@ from bioseg.datasets import folders
 from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs import dicom_sr, saving
-from bioseg.outputs.anatomy import masks_by_side, measure_image
+from bioseg.outputs.anatomy import divided, measure_image
 from bioseg.outputs.anatomy_tables import read_anatomy
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.measure import measure
 from bioseg.outputs.names import MASK, REPORT, SEG, printable
 from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
-from bioseg.outputs.structures import structure_of
+from bioseg.outputs.structures import structure_named, structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
 from bioseg.pipelines.ledger import claim_names, claimed
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
@@ -117,7 +117,10 @@ def _predict(
     as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG)
     algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
     segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
-    anatomy = read_anatomy(out, structure)
+    classes = predictor.recipe.preparation.classes
+    anatomy = read_anatomy(
+        out, structure, tuple(structure_named(name).name for name in classes.names) if classes.several else ()
+    )
 
     def write(found: Predicted) -> bool:
         """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
@@ -125,12 +128,14 @@ def _predict(
         stem = out / names[printable(case.path)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen)
-        place = place_of(case.image, raw_image)
+        place, masks = place_of(case.image, raw_image), {structure.name: prediction.mask}
+        if segmented.several:
+            masks = {structure_named(name).name: one.mask for name, one in prediction.classes.items()}
         if as_series:
-            sides = masks_by_side(structure, prediction.mask, place)[0] if as_report or saving.SIDES in chosen else None
-            segmentations.add(case.path, case.image, sides or {structure.name: prediction.mask})
+            sides = divided(masks, place)[0] if as_report or saving.SIDES in chosen else masks
+            segmentations.add(case.path, case.image, sides)
         if anatomy.columns:
-            anatomy.add(printable(case.path), measure_image(structure, prediction.mask, place))
+            anatomy.add(printable(case.path), measure_image(structure, masks, place))
         objects = [] if prediction.labels is None else segmented.measured
         measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
         tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
