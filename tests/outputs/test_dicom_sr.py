@@ -16,7 +16,7 @@ from bioseg.outputs.anatomy import divided, measure_image
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.place import place_in
 from bioseg.outputs.series import volumes
-from bioseg.outputs.structures import structure_of
+from bioseg.outputs.structures import segment_names, structure_of
 from bioseg.types import Mask
 
 from .segmented_images import ct_slice
@@ -187,3 +187,8 @@ def test_a_report_that_cannot_be_made_costs_no_seg(tmp_path: Path) -> None:
     (problem,) = segmentations.write(tmp_path, {"a.dcm": "a"})
     assert problem.reason.startswith("a.dcm: no DICOM SR can refer to it (no such code)")
     assert [path.name for path in tmp_path.iterdir()] == ["a.seg.dcm"]
+
+
+def test_names_of_classes_stay_different() -> None:
+    assert segment_names(["Left_Lung", "LV cavity", "mine"]) == ("left lung", "left ventricle", "mine")
+    assert segment_names(["lung", "lungs"]) == ("lung", "lungs")

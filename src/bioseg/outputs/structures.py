@@ -1,6 +1,7 @@
 """What a model segments, in the words and codes of other programs."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Code = tuple[str, str, str]
@@ -81,6 +82,12 @@ def structure_named(name: str) -> Structure:
     """
     plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
     return _BY_NAME.get(plain) or Structure(name, _TISSUE, (_private_value(name), PRIVATE, name[:64]))
+
+
+def segment_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """What the classes of a model are called in DICOM and in measurements; as they are where two would be called the same."""
+    names = tuple(structure_named(name).name for name in classes)
+    return names if len(set(names)) == len(names) else tuple(classes)
 
 
 def _private_value(name: str) -> str:

@@ -18,7 +18,7 @@ from bioseg.outputs.measure import measure
 from bioseg.outputs.names import MASK, REPORT, SEG, printable
 from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
-from bioseg.outputs.structures import structure_named, structure_of
+from bioseg.outputs.structures import segment_names, structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
 from bioseg.pipelines.ledger import claim_names, claimed
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
@@ -118,9 +118,8 @@ def _predict(
     algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
     segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
     classes = predictor.recipe.preparation.classes
-    anatomy = read_anatomy(
-        out, structure, tuple(structure_named(name).name for name in classes.names) if classes.several else ()
-    )
+    several = segment_names(classes.names) if classes.several else ()
+    anatomy = read_anatomy(out, structure, several)
 
     def write(found: Predicted) -> bool:
         """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
@@ -129,8 +128,8 @@ def _predict(
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen)
         place, masks = place_of(case.image, raw_image), {structure.name: prediction.mask}
-        if segmented.several:
-            masks = {structure_named(name).name: one.mask for name, one in prediction.classes.items()}
+        if several:
+            masks = {name: prediction.classes[own].mask for name, own in zip(several, classes.names, strict=True)}
         if as_series:
             sides = divided(masks, place)[0] if as_report or saving.SIDES in chosen else masks
             segmentations.add(case.path, case.image, sides)
