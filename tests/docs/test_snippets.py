@@ -51,6 +51,7 @@ LONG = {
     "first-model.md",
     "objects-and-boxes.md",
     "export.md",
+    "measurements.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 
