@@ -54,6 +54,7 @@ LONG = {
     "objects-and-boxes.md",
     "export.md",
     "annotations.md",
+    "measurements.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 

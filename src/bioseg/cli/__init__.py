@@ -162,7 +162,11 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
     save: Annotated[
-        str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
+        str,
+        typer.Option(
+            "--save",
+            help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,dicom-seg-sides,dicom-sr,csv.",
+        ),
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     channel: Channel = "",

@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioseg.images import decoder_pool
+from bioseg.images.dataset import content_of
 from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
 from bioseg.types import Array, RawFormat, printable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "is_image", "may_be_dicom", "read",
@@ -74,12 +79,12 @@ def read(
         return replace(from_pixels(pixels, inverted=raw.inverted), white=float(raw.white))
 
 
-def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
-    """An image from a file, from the content of one, or from pixels.
+def to_raw_image(source: "RawImage | Array | Path | str | bytes | Dataset") -> RawImage:
+    """An image from a file, from the content of one, from a DICOM data set, or from pixels.
 
     Args:
         source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
-            :func:`bioseg.images.raw_image.from_pixels`; or a raw image, as it is.
+            :func:`bioseg.images.raw_image.from_pixels`; a data set that pydicom has read; or a raw image, as it is.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -91,7 +96,14 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
             return from_pixels(source)
         except UnreadableImage as fault:
             raise UnreadableImage(f"image given as an array: {fault}") from None
-    return read(source if isinstance(source, bytes) else Path(source))
+    if isinstance(source, bytes):
+        return read(source)
+    if isinstance(source, str | os.PathLike):
+        return read(Path(source))
+    try:
+        return decoder_pool.read_image(content_of(source), MAX_PIXELS)
+    except UnreadableImage as fault:
+        raise UnreadableImage(f"image given as a data set: {fault}") from None
 
 
 def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from bioseg.inference.tta import predict_copies
 from bioseg.postprocess.masks import Prediction, finish
 from bioseg.recipe import SegmentationRecipe
 from bioseg.types import Array, BiosegError, Mask, Probability, QualityEstimate
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 Image = NDArray[np.float32]
 """A prepared image [channels, rows, cols] in [0, 1]."""
@@ -99,11 +102,11 @@ class Predictor:
         digest = hashlib.sha256(f"{self.fingerprint} {names!r}".encode()).hexdigest()[:16]
         return replace(self, recipe=recipe, fingerprint=digest if self.fingerprint else "")
 
-    def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
+    def predict(self, source: "RawImage | Array | Path | str | bytes | Dataset") -> Prediction:
         """Segment one image.
 
         Args:
-            source: A file, the content of one, pixels [rows, cols] or [rows, cols, channels], or what
+            source: A file, the content of one, pixels [rows, cols] or [rows, cols, channels], a ``pydicom.Dataset``, or what
                 :func:`bioseg.images.formats.read` returned.
 
         Returns:
