@@ -113,6 +113,11 @@ def call(function: Callable[..., T], **arguments: Any) -> Call[T]:
     return Call(function, tuple(arguments.items()))
 
 
+def describe(what: Call[Any]) -> str:
+    """A call as a message names it: ``pretrained_unet(encoder=lite0, outputs=2)``."""
+    return f"{what.name}({', '.join(f'{name}={value}' for name, value in what.arguments)})"
+
+
 def check(spec: object, name: str) -> None:
     """Hold every field of a frozen dataclass against its annotation; for ``__post_init__``.
 

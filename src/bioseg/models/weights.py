@@ -36,31 +36,51 @@ def read(path: Path, network: nn.Module) -> dict[str, Tensor]:
         BiosegError: The file is missing, damaged or foreign, belongs to another network, or holds a value that is not
             finite.
     """
-    data = files.read_bytes(path, "finish the training with `bioseg train … --resume`")
-    return parse(data, path, network)
+    return parse(_content(path), path, network)
+
+
+def tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors in a file, whatever network they are of.
+
+    Raises:
+        BiosegError: The file is missing, damaged or foreign.
+    """
+    return _loaded(_content(path), path)
 
 
 def parse(data: bytes, path: Path, network: nn.Module) -> dict[str, Tensor]:
     """As :func:`read`, for the content of the file ``path``."""
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as fault:
-        raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
     own = network.state_dict()
-    tensors = renamed(tensors, own)
-    wrong = sorted(name for name in {*own, *tensors} if not _alike(own.get(name), tensors.get(name)))
+    tensors = renamed(_loaded(data, path), own)
+    wrong = sorted(name for name in {*own, *tensors} if not alike(own.get(name), tensors.get(name)))
     if wrong:
         raise BiosegError(
             f"{path}: weights of another network ({len(wrong)} tensors differ, first {wrong[0]}); train again"
         )
     for name, tensor in tensors.items():
-        tensors[name] = tensor.to(own[name].dtype)  # before the check: a finite float64 may be an infinite float32
-        if not torch.isfinite(tensors[name]).all():
-            raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
+        tensors[name] = finite(tensor.to(own[name].dtype), name, path)  # a finite float64 may be an infinite float32
     return tensors
 
 
-def _alike(own: Tensor | None, found: Tensor | None) -> bool:
+def finite(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """The tensor ``name`` of a file, refused where it holds a value that is not finite."""
+    if not torch.isfinite(tensor).all():
+        raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
+    return tensor
+
+
+def _content(path: Path) -> bytes:
+    return files.read_bytes(path, "finish the training with `bioseg train … --resume`")
+
+
+def _loaded(data: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as fault:
+        raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
+
+
+def alike(own: Tensor | None, found: Tensor | None) -> bool:
     """Whether one can be put into the other: of the same shape, both real numbers or both whole ones."""
     return (
         own is not None

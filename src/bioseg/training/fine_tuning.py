@@ -1,0 +1,68 @@
+"""What a training that starts from another model does differently."""
+
+from dataclasses import replace
+
+from bioseg.recipe import SegmentationRecipe
+from bioseg.specs import Call
+
+SLOWER = 3.0
+"""The initial model's learning rates are divided by this; see docs/results.md."""
+VISITS = 500
+"""About so many images are trained on, each as often as it takes, at 256×256 px."""
+FEWEST, MOST = 15, 100
+"""Epochs."""
+FEW = 50
+"""Fewer training cases than this choose no thresholds and fit no quality model: too few are held out."""
+
+
+def adapted(recipe: SegmentationRecipe, base: SegmentationRecipe, count: int) -> tuple[SegmentationRecipe, list[str]]:
+    """Preparation and network of the initial model, and a short training at lower learning rates.
+
+    Args:
+        recipe: As it configured itself from the data; its targets, augmentation and postprocessing stay.
+        base: Of the initial model.
+        count: Training cases.
+
+    Returns:
+        The recipe, and what was chosen and why, a line each.
+    """
+    how = base.training
+    pixels = base.preparation.size_px[0] * base.preparation.size_px[1]
+    epochs = int(min(max(VISITS * 256**2 / pixels / count, FEWEST), MOST))
+    batch_size = max(1, min(how.batch_size, count // 2))
+    training = replace(
+        how,
+        learning_rate=how.learning_rate / SLOWER,
+        encoder_learning_rate=how.encoder_learning_rate and how.encoder_learning_rate / SLOWER,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_batch_size=batch_size,
+        patience=None,
+    )
+    rows, cols = base.preparation.size_px
+    reasons = [
+        f"as the initial model: size {rows}×{cols}, window, channels, network",
+        f"{epochs} epochs in batches of {batch_size} at {training.learning_rate:.2g}: a third of the initial model's learning "
+        f"rate, for its weights fit already; {count} images to train on",
+    ]
+    few = count < FEW
+    if few and (recipe.choose or recipe.quality):
+        reasons.append(f"thresholds stay, no quality model: fewer than {FEW} images to train on")
+    fitted = replace(
+        recipe,
+        preparation=replace(base.preparation, targets=recipe.preparation.targets),
+        network=_with_outputs_of(base.network, recipe.network),
+        training=training,
+        choose=None if few else recipe.choose,
+        quality=None if few else recipe.quality,
+    )
+    return fitted, reasons
+
+
+def _with_outputs_of(network: Call, other: Call) -> Call:  # type: ignore[type-arg]
+    """``network`` with as many outputs as ``other``, where it is of the same kind."""
+    if network.function is not other.function or network == other:
+        return network
+    rest = {name: value for name, value in network.arguments if name not in ("outputs", "presence")}
+    rest |= {name: value for name, value in other.arguments if name in ("outputs", "presence")}
+    return Call(network.function, tuple(rest.items()))
