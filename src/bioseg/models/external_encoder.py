@@ -72,7 +72,7 @@ def external_encoder(name: str, *, pretrained: bool, weights: str | None = None)
     if not re.fullmatch(PATTERN, name):
         raise BiosegError(f"encoder {name}: write timm:NAME or torchvision:NAME")
     package, _, network = name.partition(":")
-    tensors = stored.tensors(Path(weights)) if weights and pretrained else None
+    tensors = stored.tensors(Path(weights), "give a file that is there") if weights and pretrained else None
     build = {"timm": _timm, "torchvision": _torchvision}[package]
     try:
         with torch.device("cpu"):  # some compute with their parts while they are built
@@ -88,6 +88,8 @@ Built = tuple[nn.Module, Statistics, Statistics]
 
 def _timm(timm: Any, name: str, pretrained: bool, tensors: dict[str, Tensor] | None) -> Built:
     _refuse_unknown("timm", name.partition(".")[0], timm.is_model, timm.list_models)
+    if tensors:
+        _refuse_other(tensors, timm.create_model(name))
     more = {"pretrained_cfg_overlay": {"state_dict": tensors}} if tensors else {}
     body = timm.create_model(name, pretrained=pretrained, features_only=True, **more)
     return body, body.pretrained_cfg["mean"], body.pretrained_cfg["std"]
@@ -101,6 +103,7 @@ def _torchvision(torchvision: Any, name: str, pretrained: bool, tensors: dict[st
     theirs = models.get_model_weights(name).DEFAULT
     network = models.get_model(name, weights=theirs if pretrained and not tensors else None)
     if tensors:
+        _refuse_other(tensors, network)
         network.load_state_dict(tensors)
     training, evaluation = extraction.get_graph_node_names(network)
     nodes = [node for node in evaluation if node in set(training)]
@@ -108,6 +111,14 @@ def _torchvision(torchvision: Any, name: str, pretrained: bool, tensors: dict[st
     body = extraction.create_feature_extractor(network, list(_last_by_stride(maps).values()))
     how = theirs.transforms()
     return body, how.mean, how.std
+
+
+def _refuse_other(tensors: dict[str, Tensor], network: nn.Module) -> None:
+    own = network.state_dict()
+    if wrong := sorted(name for name in {*own, *tensors} if not stored.alike(own.get(name), tensors.get(name))):
+        raise BiosegError(
+            f"network.weights: of another network ({len(wrong)} tensors differ, first {wrong[0]}); give its own"
+        )
 
 
 def _maps(body: nn.Module) -> dict[str, Tensor]:

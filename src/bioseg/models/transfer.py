@@ -51,7 +51,7 @@ def start(network: nn.Module, how: Start, name: str) -> str:
     wanted = [tensor for tensor in own if how.part == "all" or tensor.startswith(ENCODER)]
     if not wanted:
         raise BiosegError(f"--init-part encoder: {name} has no encoder; take --init-part all")
-    found = weights.renamed(weights.tensors(how.path), own)
+    found = weights.renamed(weights.tensors(how.path, weights.AGAIN), own)
     modules = _modules(wanted)
     matching = [one for one, names in modules.items() if all(weights.alike(own[n], found.get(n)) for n in names)]
     loaded = [tensor for one in matching for tensor in modules[one]]

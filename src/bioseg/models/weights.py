@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bioseg import files
 from bioseg.types import BiosegError
 
+AGAIN = "finish the training with `bioseg train … --resume`"
 OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."), (r"^(made_\w+)\.pictures$", r"\1.images"))
 """(pattern, replacement) of tensor names that records of format 1 spelled differently."""
 
@@ -36,16 +37,16 @@ def read(path: Path, network: nn.Module) -> dict[str, Tensor]:
         BiosegError: The file is missing, damaged or foreign, belongs to another network, or holds a value that is not
             finite.
     """
-    return parse(_content(path), path, network)
+    return parse(files.read_bytes(path, AGAIN), path, network)
 
 
-def tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors in a file, whatever network they are of.
+def tensors(path: Path, remedy: str) -> dict[str, Tensor]:
+    """All tensors in a file, whatever network they are of; ``remedy`` says what to do where it is missing.
 
     Raises:
         BiosegError: The file is missing, damaged or foreign.
     """
-    return _loaded(_content(path), path)
+    return _loaded(files.read_bytes(path, remedy), path)
 
 
 def parse(data: bytes, path: Path, network: nn.Module) -> dict[str, Tensor]:
@@ -67,10 +68,6 @@ def finite(tensor: Tensor, name: str, path: Path) -> Tensor:
     if not torch.isfinite(tensor).all():
         raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
     return tensor
-
-
-def _content(path: Path) -> bytes:
-    return files.read_bytes(path, "finish the training with `bioseg train … --resume`")
 
 
 def _loaded(data: bytes, path: Path) -> dict[str, Tensor]:

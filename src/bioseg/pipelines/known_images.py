@@ -1,6 +1,6 @@
 """Images that trained a model or chose its weights and settings, known by their content."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bioseg.datasets.identity import content_hashes
@@ -31,6 +31,14 @@ def seen_by_base(record: Mapping[str, Any], cases: Sequence[Case]) -> dict[str, 
     hashes = content_hashes(cases) if known else {}
     parts = [known.get(hashes.get(case.id, "")) for case in cases]
     return {part: parts.count(part) for part in PARTS}
+
+
+def about_base(parts: Iterable[tuple[Mapping[str, Any], Sequence[Case]]]) -> dict[str, Any]:
+    """``seen`` of a summary, for the cases that each record's network is scored on; empty for runs that began afresh."""
+    counts = [seen_by_base(record, cases) for record, cases in parts if "init" in record]
+    known = [one for one in counts if one is not None]
+    whole = {part: sum(one[part] for one in known) for part in PARTS}
+    return {"seen": whole if len(known) == len(counts) else None} if counts else {}
 
 
 def warn_of_seen(record: Mapping[str, Any], parts: Mapping[str, Sequence[Case]], log: Callable[[str], None]) -> None:

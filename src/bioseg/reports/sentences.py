@@ -65,9 +65,10 @@ def on_test_set(run: Run) -> str:
     test = run.test.get("dice", {})
     if test.get("mean") is None:
         return ""
-    return (
-        f"On {run.test['cases']} test images, which neither trained nor chose anything, the mean is {test['mean']:.3f}."
-    )
+    mean = f"the mean is {test['mean']:.3f}."
+    if "seen" in run.test and (run.test["seen"] is None or any(run.test["seen"].values())):
+        return f"On {run.test['cases']} test images, some of which the model that it started from may know, {mean}"
+    return f"On {run.test['cases']} test images, which neither trained nor chose anything, {mean}"
 
 
 def unknown_patients(run: Run) -> str:

@@ -7,15 +7,17 @@ from bioseg.specs import Call
 
 SLOWER = 3.0
 """The initial model's learning rates are divided by this; see docs/results.md."""
-VISITS = 500
+VISITS = 250
 """About so many images are trained on, each as often as it takes, at 256×256 px."""
-FEWEST, MOST = 15, 100
+FEWEST, MOST = 15, 60
 """Epochs."""
 FEW = 50
 """Fewer training cases than this choose no thresholds and fit no quality model: too few are held out."""
 
 
-def adapted(recipe: SegmentationRecipe, base: SegmentationRecipe, count: int) -> tuple[SegmentationRecipe, list[str]]:
+def adapted(
+    recipe: SegmentationRecipe, base: SegmentationRecipe, count: int, *, tuned: bool = False
+) -> tuple[SegmentationRecipe, list[str]]:
     """Preparation and network of the initial model, and a short training at lower learning rates.
 
     Args:
