@@ -146,7 +146,7 @@ def test_weights_from_a_file(package: str, tmp_path: Path) -> None:
     assert torch.equal(encoder(image)[-1], source(image)[-1])
     with pytest.raises(BiosegError, match=r"network.weights: of another network \(2 tensors differ"):
         external_encoder(f"{package}:resnet34", pretrained=True, weights=str(path))
-    with pytest.raises(BiosegError, match="gone.safetensors: not there; give a file that is there"):
+    with pytest.raises(BiosegError, match=r"gone.safetensors: not there; give a file that is there"):
         external_encoder(f"{package}:resnet18", pretrained=True, weights=str(tmp_path / "gone.safetensors"))
 
 
@@ -155,9 +155,9 @@ def test_what_is_refused_says_how() -> None:
     for package in ("timm", "torchvision"):
         with pytest.raises(BiosegError, match=f"{package} has no such network; did you mean resnet18, resnet34"):
             external_encoder(f"{package}:resnet1", pretrained=False)
-        with pytest.raises(BiosegError, match=f"no feature map at stride 4; choose .*{package}:resnet18"):
+        with pytest.raises(BiosegError, match=rf"no feature map at stride 4; choose .*{package}:resnet18"):
             external_encoder(f"{package}:vit_tiny", pretrained=False)
-    with pytest.raises(BiosegError, match="choose b0.* or timm:NAME or torchvision:NAME"):
+    with pytest.raises(BiosegError, match=r"choose b0.* or timm:NAME or torchvision:NAME"):
         call(pretrained_unet, encoder="resnet18")
     for crafted in ("timm:hf-hub:someone/model", "timm:../model", "os:system"):
         with pytest.raises(BiosegError, match="timm:NAME or torchvision:NAME"):

@@ -31,12 +31,14 @@ class Initial:
         about: What the record of the new run says of it: ``model``, ``fingerprint``, ``weights``, ``part``, ``images``.
         hashes: Images that each network has seen (its folds' are known by fold); empty where nobody knows.
         recipe: Its own, with the postprocessing chosen for it; None for a file of weights alone.
+        tuned: Whether it was itself started from another model.
     """
 
     starts: tuple[Start, ...]
     about: dict[str, str]
     hashes: tuple[dict[str, str], ...]
     recipe: SegmentationRecipe | None = None
+    tuned: bool = False
 
     def of_fold(self, index: int) -> Start:
         """The weights for a fold: of the model's own fold, or its only ones."""
@@ -100,7 +102,8 @@ def open_initial(
         "images": "known" if known else "unknown",
     }
     chosen_after = records.read_spec(folder, records.POSTPROCESS, Postprocess)
-    return Initial(starts, about, hashes, replace(recipe, postprocess=chosen_after or recipe.postprocess))
+    recipe = replace(recipe, postprocess=chosen_after or recipe.postprocess)
+    return Initial(starts, about, hashes, recipe, tuned="init" in record)
 
 
 def recipe_to_go_on_with(

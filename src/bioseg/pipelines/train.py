@@ -189,7 +189,7 @@ def configured(
     if recipe.configure:
         recipe, reasons = recipe.configure(recipe, list(cases))
         if init and init.recipe:
-            recipe, reasons = fine_tuning.adapted(recipe, init.recipe, len(cases))
+            recipe, reasons = fine_tuning.adapted(recipe, init.recipe, len(cases), tuned=init.tuned)
     return reduce(override, settings, recipe), reasons
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from torch.nn import Module
+
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import Call
 
@@ -24,18 +26,21 @@ def adapted(
         recipe: As it configured itself from the data; its targets, augmentation and postprocessing stay.
         base: Of the initial model.
         count: Training cases.
+        tuned: The initial model was itself started from another: its learning rates are low already.
 
     Returns:
         The recipe, and what was chosen and why, a line each.
     """
     how = base.training
     pixels = base.preparation.size_px[0] * base.preparation.size_px[1]
-    epochs = int(min(max(VISITS * 256**2 / pixels / count, FEWEST), MOST))
+    visits = VISITS * 256**2 / pixels
+    epochs = int(min(max(visits / max(1, count), FEWEST), MOST))
     batch_size = max(1, min(how.batch_size, count // 2))
+    slower = 1.0 if tuned else SLOWER
     training = replace(
         how,
-        learning_rate=how.learning_rate / SLOWER,
-        encoder_learning_rate=how.encoder_learning_rate and how.encoder_learning_rate / SLOWER,
+        learning_rate=how.learning_rate / slower,
+        encoder_learning_rate=how.encoder_learning_rate and how.encoder_learning_rate / slower,
         epochs=epochs,
         batch_size=batch_size,
         validation_batch_size=batch_size,
@@ -44,8 +49,9 @@ def adapted(
     rows, cols = base.preparation.size_px
     reasons = [
         f"as the initial model: size {rows}×{cols}, window, channels, network",
-        f"{epochs} epochs in batches of {batch_size} at {training.learning_rate:.2g}: a third of the initial model's learning "
-        f"rate, for its weights fit already; {count} images to train on",
+        f"{epochs} epochs in batches of {batch_size}: about {visits:,.0f} image visits suit {count} images where weights "
+        "fit already",
+        f"learning rate {training.learning_rate:.2g}: {'that' if tuned else 'a third of that'} of the initial model",
     ]
     few = count < FEW
     if few and (recipe.choose or recipe.quality):
@@ -61,7 +67,7 @@ def adapted(
     return fitted, reasons
 
 
-def _with_outputs_of(network: Call, other: Call) -> Call:  # type: ignore[type-arg]
+def _with_outputs_of(network: Call[Module], other: Call[Module]) -> Call[Module]:
     """``network`` with as many outputs as ``other``, where it is of the same kind."""
     if network.function is not other.function or network == other:
         return network
