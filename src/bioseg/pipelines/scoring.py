@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bioseg import files
+from bioseg.classes import class_of_objects
 from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
 from bioseg.evaluation import detection, instances, summary
+from bioseg.evaluation.by_class import class_instance_scores, class_scores, confusion_counts
 from bioseg.images import prepare
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.stream import Predicted, stream
@@ -30,6 +33,7 @@ class PredictedCase:
         case: Which.
         image: [rows, cols] or [rows, cols, 3] in [0, 1].
         truth: [rows, cols].
+        classes: Ground truth of each class, [K, rows, cols].
         found: The prediction.
         spacing_mm: Of that grid; None if unknown.
         seconds: From the read image to the finished prediction.
@@ -38,6 +42,7 @@ class PredictedCase:
     case: Case
     image: ImageArray
     truth: Mask
+    classes: Mask
     found: Prediction
     spacing_mm: tuple[float, float] | None
     seconds: float
@@ -61,12 +66,14 @@ def _with_truth(found: Predicted, *, predictor: Predictor, prepared_grid: bool) 
     prepared, how = found.prepared, predictor.recipe.preparation
     case, raw_image = prepared.case, prepared.raw_image
     if prepared_grid:
-        truth = targets.draw(case, prepared.placement, how)[0]
+        classes = targets.draw(case, prepared.placement, how)[: len(how.classes.names)]
         shown = prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0)
-        return PredictedCase(case, shown, truth, found.prediction, None, found.seconds)
-    truth = reading.read_mask(case, raw_image.pixels.shape[:2])
+        truth = np.asarray(classes.any(axis=0))
+        return PredictedCase(case, shown, truth, classes, found.prediction, None, found.seconds)
+    classes = reading.read_classes(case, raw_image.pixels.shape[:2], how.classes)
     image = prepare.to_unit(raw_image, how)
-    return PredictedCase(case, image, truth, found.prediction, raw_image.spacing_mm, found.seconds)
+    truth = np.asarray(classes.any(axis=0))
+    return PredictedCase(case, image, truth, classes, found.prediction, raw_image.spacing_mm, found.seconds)
 
 
 def evaluate_cases(
@@ -78,6 +85,8 @@ def evaluate_cases(
     progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Score every case and write ``scores.csv``, ``summary.json`` and ``figures/``.
+
+    Where there are several exclusive classes, ``confusion.csv`` counts the pixels of all cases by true and predicted class.
 
     Args:
         predictor_of: The model to use for a case; in cross-validation the fold that was not trained on it.
@@ -94,11 +103,16 @@ def evaluate_cases(
     """
     scored: dict[str, summary.Row] = {}
     problems, seconds = [], []
+    counts: NDArray[np.int64] | None = None
     for done, (case, found) in enumerate(predict_cases(predictor_of, cases), 1):
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            scored[case.id] = _row(found, predictor_of(case))
+            predictor = predictor_of(case)
+            scored[case.id] = _row(found, predictor)
+            if (classes := predictor.recipe.preparation.classes).several and classes.exclusive:
+                own = confusion_counts({name: one.mask for name, one in found.found.classes.items()}, found.classes)
+                counts = own if counts is None else counts + own
             seconds.append(found.seconds)
         progress(done, len(cases))
     rows = [scored[case.id] for case in cases if case.id in scored]
@@ -107,6 +121,10 @@ def evaluate_cases(
     summary.write_csv(rows, out / "scores.csv")
     result = summary.summarise(rows) | {"prediction_ms": 1000 * float(np.median(seconds))} | (about or {})
     files.write_json(out / "summary.json", result)
+    if counts is not None:
+        names = ("background", *predictor_of(cases[0]).recipe.preparation.classes.names)
+        lines = [(name, *line) for name, line in zip(names, counts.tolist(), strict=True)]
+        files.write_csv(out / "confusion.csv", ("true \\ predicted", *names), lines)
     _draw(rows, {case.id: case for case in cases}, predictor_of, out / "figures")
     return result, problems
 
@@ -118,9 +136,16 @@ def true_boxes(case: Case, truth: Mask) -> tuple[Box, ...]:
 
 def _row(seen: PredictedCase, predictor: Predictor) -> summary.Row:
     found = seen.found
-    scores = summary.score_case(found.mask, seen.truth, spacing_mm=seen.spacing_mm)
+    how = predictor.recipe.preparation
+    masks = {name: one.mask for name, one in found.classes.items()}
+    scores = class_scores(masks, seen.classes, spacing_mm=seen.spacing_mm)
     if found.labels is not None:
-        scores |= instances.instance_scores(found.labels, reading.read_labels(seen.case, seen.truth.shape))
+        labels = reading.read_labels(seen.case, seen.truth.shape, how.classes)
+        scores |= instances.instance_scores(found.labels, labels)
+        if how.classes.several:
+            own = class_of_objects(found.labels, np.stack(list(masks.values())))
+            true = class_of_objects(labels, seen.classes)
+            scores |= class_instance_scores(found.labels, labels, own, true, how.classes.names)
     if found.boxes is not None:
         scores["rsna_score"] = detection.image_score(found.boxes, true_boxes(seen.case, seen.truth))
     if found.quality is not None:
