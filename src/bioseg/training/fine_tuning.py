@@ -23,7 +23,7 @@ def adapted(
     """Preparation and network of the initial model, and a short training at lower learning rates.
 
     Args:
-        recipe: As it configured itself from the data; its targets, augmentation and postprocessing stay.
+        recipe: As it configured itself from the data; its classes, loss, augmentation and postprocessing stay.
         base: Of the initial model.
         count: Training cases.
         tuned: The initial model was itself started from another: its learning rates are low already.
@@ -31,7 +31,7 @@ def adapted(
     Returns:
         The recipe, and what was chosen and why, a line each.
     """
-    how = base.training
+    how, own = base.training, recipe.preparation
     pixels = base.preparation.size_px[0] * base.preparation.size_px[1]
     visits = VISITS * 256**2 / pixels
     epochs = int(min(max(visits / max(1, count), FEWEST), MOST))
@@ -39,6 +39,7 @@ def adapted(
     slower = 1.0 if tuned else SLOWER
     training = replace(
         how,
+        loss=recipe.training.loss,
         learning_rate=how.learning_rate / slower,
         encoder_learning_rate=how.encoder_learning_rate and how.encoder_learning_rate / slower,
         epochs=epochs,
@@ -58,7 +59,7 @@ def adapted(
         reasons.append(f"thresholds stay, no quality model: fewer than {FEW} images to train on")
     fitted = replace(
         recipe,
-        preparation=replace(base.preparation, targets=recipe.preparation.targets),
+        preparation=replace(base.preparation, targets=own.targets, classes=own.classes),
         network=_with_outputs_of(base.network, recipe.network),
         training=training,
         choose=None if few else recipe.choose,
