@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg.datasets import pairing, patients, splits
-from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
+from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nnunet, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
 from bioseg.datasets.splits import Split, counted
@@ -24,6 +24,7 @@ KNOWN: dict[str, Layout] = {
     "Sunnybrook left ventricle": cardiac_lv.list_cases,
     "CT lung slices": ct_lungs.list_cases,
     "Data Science Bowl nuclei": nuclei.list_cases,
+    "nnU-Net": nnunet.list_cases,
 }
 CHEST = frozenset({"Montgomery", "Shenzhen", "JSRT"})
 """Sets of one kind: where several lie in one folder, they are one data set."""
