@@ -78,7 +78,7 @@ def once(out: Path, work: Callable[[bool], dict[str, Any]]) -> dict[str, Any]:
         summary = work((out / "record.json").exists())
         result = {name: summary[name] for name in ("cases", "dice", "ap") if name in summary}
         files.write_json(done, result | {"cpu_minutes": (time.process_time() - started) / 60})
-    print(out.name, done.read_text()[:400], flush=True)
+    print(out.name, " ".join(done.read_text().split())[:400], flush=True)
     result = json.loads(done.read_text())
     assert isinstance(result, dict)
     return result
@@ -210,7 +210,7 @@ def main() -> None:
         test = min(40, len(pool) - max(COUNTS))
         results["stain"] = measure(Task("stain", given.nuclei, "nuclei", str(base), pool, test), given.out)
     print(table(results))
-    files.write_json(given.out / "results.json", results)
+    files.write_json(given.out / f"{'-'.join(results)}.json", results)
 
 
 def table(results: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ from bioseg.pipelines.models import package
 from bioseg.pipelines.train import TrainJob, train
 from bioseg.recipe import SegmentationRecipe
 from bioseg.recipes import auto
+from bioseg.reports.run_folder import read_run
+from bioseg.reports.sentences import bias
 from bioseg.training import fine_tuning
 from bioseg.types import BiosegError, Callbacks
 from tests.pipelines.models import small_recipe, write_run
@@ -87,6 +89,7 @@ def test_held_out_images_that_the_model_knows_are_told_beside_the_scores(data: P
     result = train(job, Callbacks(log=said.append))
     assert sum(result.summary["seen"].values()) == 1
     assert any("1 of 1 validation images trained or chose base" in line for line in said)
+    assert "1 of them trained or chose base, which it started from" in bias(read_run(tmp_path / "own"))
 
 
 @pytest.mark.slow

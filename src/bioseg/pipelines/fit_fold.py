@@ -75,6 +75,7 @@ def fit_fold(job: FoldJob, callbacks: Callbacks = SILENT, *, samples: Samples | 
     ):  # fmt: skip
         user_code.keep(job.record.get("code", {}), job.folder)
         if "init" in job.record and not job.init and not run.history:
-            raise BiosegError(f"{job.folder}: no epoch is finished; give --init {job.record['init']['model']} again")
+            model = job.record["init"].get("model", "MODEL")
+            raise BiosegError(f"{job.folder}: no epoch is finished; give --init {model} again")
         fit_segmenter(run, job.recipe, samples.select(train), samples.select(validation), callbacks, init=job.init)
     return job.folder
