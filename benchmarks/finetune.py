@@ -45,6 +45,7 @@ class Task:
         base: The model.
         pool: Ids that may be drawn.
         test: How many of them test.
+        settings: Of trainings from ImageNet, as the base has them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task:
     base: str
     pool: tuple[str, ...]
     test: int
+    settings: tuple[str, ...] = ()
 
 
 def draw(task: Task, count: int) -> dict[str, list[str]]:
@@ -105,7 +107,7 @@ def fresh(task: Task, count: int, out: Path) -> dict[str, Any]:
     size = max(1, min(8, len(parts["train"]) // 2))
     settings = (
         f"training.epochs={VISITS // len(parts['train'])}", f"training.batch_size={size}",
-        f"training.validation_batch_size={size}", "quality=null", "choose=null",
+        f"training.validation_batch_size={size}", "quality=null", "choose=null", *task.settings,
     )  # fmt: skip
 
     def work(resume: bool) -> dict[str, Any]:
@@ -208,7 +210,7 @@ def main() -> None:
         base = given.out / "stain" / "base"
         train_base(given.nuclei, grey, base)
         test = min(40, len(pool) - max(COUNTS))
-        results["stain"] = measure(Task("stain", given.nuclei, "nuclei", str(base), pool, test), given.out)
+        results["stain"] = measure(Task("stain", given.nuclei, "nuclei", str(base), pool, test, ("tta=none",)), given.out)
     print(table(results))
     files.write_json(given.out / f"{'-'.join(results)}.json", results)
 
