@@ -15,6 +15,7 @@ from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
 if TYPE_CHECKING:
     from bioseg.pipelines.assemble import TrainResult
+    from bioseg.recipe import Recipe
 
 
 def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, backend: str = "auto") -> Predictor:
@@ -31,14 +32,15 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, b
 
 
 def train(
-    recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
-    settings: Sequence[str] = (), channels: Sequence[str | int] = (), resume: bool = False, device: str = "auto",
-    allow_code: bool = False, callbacks: Callbacks = SILENT,
+    recipe: SegmentationRecipe | str | None, data: Path | str, out: Path | str, *, folds: int = 0,
+    split: Path | str | None = None, settings: Sequence[str] = (), channels: Sequence[str | int] = (), resume: bool = False,
+    device: str = "auto", allow_code: bool = False, callbacks: Callbacks = SILENT, init: Path | str | None = None,
+    init_part: str = "all",
 ) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
     Args:
-        recipe: Its name, or a recipe of your own: a value, ``my_recipe.py``, or ``package.module:NAME``.
+        recipe: Its name, or a recipe of your own: a value, ``my_recipe.py``, or ``package.module:NAME``; None: that of ``init``.
         data: Folder of images and masks.
         out: Run folder to write.
         folds: Cross-validate with this many folds, patients kept apart; 0: one split.
@@ -49,22 +51,30 @@ def train(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: The recipe may name functions that are not bioseg's.
         callbacks: Hears how far it is.
+        init: Model whose weights to start from: a run folder, the name of a pretrained model, or a safetensors file.
+        init_part: ``all`` of it that fits, or its ``encoder``.
 
     Raises:
         BiosegError: There is too little data, ``out`` holds something else, or an argument is invalid.
     """
     from bioseg import user_code
     from bioseg.datasets.splits import from_csv
+    from bioseg.pipelines.initial import open_initial, recipe_to_go_on_with
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as run_training
     from bioseg.settings import channel_settings
 
-    how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
+    start = open_initial(init, init_part, folds=folds, allow_code=allow_code) if init else None
+    how: Recipe
+    if recipe is None:
+        how = recipe_to_go_on_with(start, Path(out), resume=resume, allow_code=allow_code)
+    else:
+        how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
     asked = (*channel_settings(how, channels), *settings)
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code)
+    job = TrainJob(how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code, init=start)
     return run_training(job, callbacks)
 
 

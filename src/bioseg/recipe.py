@@ -52,6 +52,7 @@ class Training:
         encoder_learning_rate: Base learning rate of ``network.encoder`` where that is pretrained; None: as all others.
         schedule: (:class:`bioseg.training.schedules.TrainState`) → factor on the learning rate.
         epochs: At most this many.
+        freeze_epochs: ``network.encoder`` keeps its weights and batch-norm statistics in so many first epochs.
         batch_size: Images per step.
         validation_batch_size: Images per validation step; matters where a loss spans the batch.
         patience: Stop after this many epochs without a lower validation loss; None: never.
@@ -72,6 +73,7 @@ class Training:
     min_delta: NonNegative = 0.0
     seed: Seed = 0
     bfloat16: bool = False
+    freeze_epochs: Whole = 0
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""

@@ -56,6 +56,7 @@ FIELDS: dict[str, Any] = {
     "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str, "applicability_sha256": str,
     "evaluated_on": str, "evaluated_folder": str, "model": str, "model_fingerprint": str, "adapted": bool, "unseen_only": bool,
     "translator": str, "channel": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "init": dict[str, str], "extended": list[dict[str, int]],
 }  # fmt: skip
 """What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 import sys
 import types
 import typing
@@ -52,6 +53,19 @@ Width = Annotated[int, Range(1, 2048)]
 """Channels of a layer of a network."""
 Seed = Annotated[int, Range(0, 2**31 - 1)]
 """Of anything drawn at random."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What a text looks like, for ``Annotated[str, Matches(r"timm:\\w+", "timm:NAME")]``.
+
+    Attributes:
+        pattern: Regular expression of the whole text.
+        words: The same for people.
+    """
+
+    pattern: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,11 @@ def call(function: Callable[..., T], **arguments: Any) -> Call[T]:
     return Call(function, tuple(arguments.items()))
 
 
+def describe(what: Call[Any]) -> str:
+    """A call as a message names it: ``pretrained_unet(encoder=lite0, outputs=2)``."""
+    return f"{what.name}({', '.join(f'{name}={value}' for name, value in what.arguments)})"
+
+
 def check(spec: object, name: str) -> None:
     """Hold every field of a frozen dataclass against its annotation; for ``__post_init__``.
 
@@ -160,11 +179,13 @@ def mismatch(value: Any, hint: Any) -> str:
 
 
 def _bounds(value: Any, hint: Any, bounds: tuple[Any, ...]) -> str:
-    """What the :class:`Range` or the :class:`Takes` of an annotation adds to the mismatch of its type."""
+    """What the :class:`Range`, :class:`Matches` or :class:`Takes` of an annotation adds to the mismatch of its type."""
     fits = not mismatch(value, hint)
     for bound in bounds:
         if isinstance(bound, Range) and not (fits and value in bound):
             return f"give {bound}" if fits else f", {bound}"
+        if isinstance(bound, Matches) and not (fits and re.fullmatch(bound.pattern, value)):
+            return f"give {bound.words}" if fits else f", {bound.words}"
         if isinstance(bound, Takes) and fits and value is not None:
             names = {*bound.names, *dict(value.arguments)}
             if fault := _call_mismatch(value.function, bound.values, tuple(names)):

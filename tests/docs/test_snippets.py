@@ -55,6 +55,7 @@ LONG = {
     "export.md",
     "annotations.md",
     "measurements.md",
+    "fine-tune.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 
@@ -71,7 +72,7 @@ def reduced(words: list[str]) -> list[str]:
         small = [*TINY, *(("generator.width=4", "discriminator.width=4") if "cyclegan" in words[1] else ())]
         small = [setting for setting in small if not ("cyclegan" in words[1] and "batch_size" in setting)]
         words += [part for setting in small for part in ("--set", setting)]
-    for option, value in (("--folds", "2"), ("--minutes", "0")):
+    for option, value in (("--folds", "2"), ("--minutes", "0"), ("--epochs", "2")):
         if option in words:
             words[words.index(option) + 1] = value
     return words

@@ -56,16 +56,18 @@ Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a mode
     epilog=examples(
         "bioseg train auto --data images --out runs/mine",
         "bioseg train auto --data images --out runs/mine --resume",
+        "bioseg train --init cxr-lungs --data images --out runs/tuned",
         "bioseg train nuclei --data stage1_train --out runs/n --set training.seed=1",
         "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/gan",
     )
 )
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py.")
-    ],
     data: Data,
     out: Out,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py. None: of --init."),
+    ] = None,
     target: Annotated[
         Path | None, typer.Option("--target", help="For a translation model: folder of images of the target domain.")
     ] = None,
@@ -76,25 +78,41 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
     channel: Channel = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Start from a model: a run folder, a name from `bioseg models`, .safetensors."),
+    ] = None,
+    init_part: Annotated[str, typer.Option("--init-part", help="What of it: all that fits, or the encoder.")] = "all",
+    freeze: Annotated[int | None, typer.Option(help="Short for --set training.freeze_epochs=N.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run that lies in --out; --epochs may be more than it had.")
+    ] = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
 ) -> None:
     """Train a recipe on a folder, evaluate it and write a report; or a translation model on two folders."""
     from bioseg import user_code
     from bioseg.datasets.splits import from_csv
+    from bioseg.pipelines.initial import open_initial, recipe_to_go_on_with
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
     from bioseg.recipe import TranslationRecipe
     from bioseg.settings import channel_settings
     from bioseg.specs import call
 
-    asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
-    how, command = user_code.get_recipe(recipe, allow=allow_code), " ".join(["bioseg", *sys.argv[1:]])
+    short = {"training.epochs": epochs, "training.freeze_epochs": freeze}
+    asked = (*(settings or []), *(f"{name}={value}" for name, value in short.items() if value is not None))
+    start = open_initial(init, init_part, folds=folds, allow_code=allow_code) if init else None
+    how = (
+        user_code.get_recipe(recipe, allow=allow_code)
+        if recipe
+        else recipe_to_go_on_with(start, out, resume=resume, allow_code=allow_code)
+    )
+    command = " ".join(["bioseg", *sys.argv[1:]])
     if isinstance(how, TranslationRecipe):
-        if target is None or folds or split or channel:
+        if target is None or folds or split or init or channel:
             raise BiosegError(
-                f"{recipe}: trains a translation model; give --target, and none of --folds, --split and --channel"
+                f"{recipe}: trains a translation model; give --target, and none of --folds, --split, --init and --channel"
             )
         _train_translator(how, data, target, out, asked, resume, device, command)
         return
@@ -102,7 +120,7 @@ def train(
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     asked = (*channel_settings(how, common.words(channel)), *asked)
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
+    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, start)
     with common.screen() as screen:
         result = work(job, common.callbacks(screen))
     screen.scores(result.summary, "validation images")

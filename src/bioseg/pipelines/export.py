@@ -19,8 +19,9 @@ from bioseg.inference.backends import choose
 from bioseg.inference.backends.torch import TorchBackend
 from bioseg.inference.predictor import Predictor
 from bioseg.migration import FORMAT
+from bioseg.pipelines.known_images import image_hashes
 from bioseg.pipelines.model_files import recipe_of
-from bioseg.pipelines.models import PRIVATE, image_hashes
+from bioseg.pipelines.models import PRIVATE
 from bioseg.pipelines.open import fold_folders, open_predictor
 from bioseg.quality.applicability import Applicability
 from bioseg.types import BiosegError
@@ -190,10 +191,8 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
 def _public(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a model file's record says: no paths and no ids; images that trained the model are known by their content."""
     known = [record, *(records.read_record(place) for place in fold_folders(folder, record))]
-    found = [item for one in known for item in (one.get("image_hashes", {}) | image_hashes(one)).items()]
-    hashes = dict(sorted(found, key=lambda item: item[1] == "train"))  # what trained one fold has trained the ensemble
     kept = {key: value for key, value in record.items() if key not in (*PRIVATE, "weights_sha256", "code")}
-    return {**kept, "format": FORMAT, "image_hashes": hashes}
+    return {**kept, "format": FORMAT, "image_hashes": image_hashes(*known)}
 
 
 def _refuse_missing(form: str) -> None:

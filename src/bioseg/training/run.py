@@ -177,7 +177,7 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise BiosegError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
     old = read_record(folder)
-    for part in ("fingerprint", "folds", "split", "code"):
+    for part in ("fingerprint", "folds", "split", "code", "init"):
         if old.get(part) != record.get(part):
             raise BiosegError(
                 f"{folder}: was made with {part} {old.get(part)}, this is {record.get(part)}; "
