@@ -3,12 +3,17 @@
 Each imports its pipeline when it is called: predicting from a model file needs no PyTorch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bioseg.inference.predictor import Predictor
+from bioseg.images.formats import to_raw_image
+from bioseg.inference.predictor import Predictor, Source
+from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS
+from bioseg.outputs.measure import measure as measure_image
 from bioseg.pipelines.open import open_predictor
+from bioseg.postprocess.masks import Prediction
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
@@ -28,6 +33,58 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, b
         BiosegError: There is no such model, or it is damaged.
     """
     return open_predictor(model, device, allow_code=allow_code, backend=backend)
+
+
+def predict_many(
+    model: Predictor, sources: Iterable[Source], *, batch_size: int = 1, workers: int | None = None
+) -> Generator[Prediction | Problem, None, None]:
+    """Predict images as they come, in order, with bounded look-ahead; see :func:`bioseg.pipelines.stream.predict_many`.
+
+    An image that cannot be used costs no other: a :class:`bioseg.types.Problem` is in its place.
+    """
+    from bioseg.pipelines.stream import predict_many as run_stream
+
+    return run_stream(model, sources, batch_size=batch_size, workers=workers)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What ``bioseg predict`` writes into its tables, of one prediction; None where a value is unknown.
+
+    Attributes:
+        image: Value by column of ``measurements.csv``.
+        objects: For each object, value by column of ``objects.csv``; without a model that separates objects, an object is an
+            8-connected component.
+    """
+
+    image: dict[str, Any]
+    objects: list[dict[str, Any]]
+
+
+def measure(prediction: Prediction, image: Source) -> Measurements:
+    """Measure a prediction: areas in px and, where the file says its spacing, mm²; objects with position and intensity.
+
+    Args:
+        prediction: Of ``image``, on its own grid.
+        image: As it was predicted: a path, bytes, an array, or what :func:`bioseg.images.formats.read` returned.
+
+    Raises:
+        BiosegError: The image cannot be read, or is of another size.
+    """
+    raw_image = to_raw_image(image)
+    found, given = prediction.mask.shape, raw_image.pixels.shape[:2]
+    if found != given:
+        raise BiosegError(f"measure: the prediction is {found}, the image {given}; give the image it was made from")
+    labels = prediction.labels
+    rows = measure_objects(components(prediction.mask) if labels is None else labels, raw_image)
+    return Measurements(
+        _named(COLUMNS[2:], measure_image(prediction, raw_image.spacing_mm)),
+        [_named(OBJECT_COLUMNS[1:], row) for row in rows],
+    )
+
+
+def _named(columns: Sequence[str], values: Sequence[object]) -> dict[str, Any]:
+    return {name: None if value == "" else value for name, value in zip(columns, values, strict=True)}
 
 
 def train(

@@ -167,8 +167,8 @@ def predict(
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = find_images(paths)
     predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
+    cases = find_images(paths, predictor.recipe)
     if translator:
         from bioseg.pipelines.translate import translating
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from bioseg.images import decoder_pool
 from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
-from bioseg.types import Array, RawFormat, printable
+from bioseg.types import Array, RawFormat, Reader, printable
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "size", "to_raw_image",
+    "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "read_with", "size", "to_raw_image",
 ]  # fmt: skip
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".dcm"})
@@ -64,11 +64,28 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
         return replace(from_pixels(pixels, inverted=raw.inverted), white=float(raw.white))
 
 
-def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
+def read_with(reader: Reader, source: Path | bytes) -> RawImage:
+    """Read one image by a user's own function.
+
+    Raises:
+        UnreadableImage: The function fails, or returns neither pixels nor a :class:`RawImage`.
+    """
+    with _named(source):
+        try:
+            found = reader(source)
+        except Exception as fault:  # of any kind: it is a user's
+            name = getattr(reader, "name", getattr(reader, "__name__", "reader"))
+            line = f"{type(fault).__name__}: {fault}".splitlines()[0]
+            raise UnreadableImage(f"{name}: {line}; mend the reader or the file") from None
+        return found if isinstance(found, RawImage) else from_pixels(np.asarray(found))
+
+
+def to_raw_image(source: RawImage | Array | Path | str | bytes, reader: Reader | None = None) -> RawImage:
     """An image from a file, from the content of one, or from pixels.
 
     Args:
         source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        reader: Reads files; None: :func:`read`.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -80,7 +97,8 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
             return from_pixels(source)
         except UnreadableImage as fault:
             raise UnreadableImage(f"image given as an array: {fault}") from None
-    return read(source if isinstance(source, bytes) else Path(source))
+    file = source if isinstance(source, bytes) else Path(source)
+    return read_with(reader, file) if reader else read(file)
 
 
 def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:

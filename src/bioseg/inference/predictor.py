@@ -31,6 +31,10 @@ Outputs = dict[str, Probability]
 """Probabilities [rows, cols] by the names of ``preparation.planes``."""
 
 
+Source = RawImage | Array | Path | str | bytes
+"""What a model predicts: an image as :meth:`Predictor.predict` takes it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What the quality of a prediction is estimated from; everything on the prepared grid.
@@ -76,12 +80,12 @@ class Predictor:
     transform: Callable[[RawImage], RawImage] | None = None
     fingerprint: str = ""
 
-    def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
+    def predict(self, source: Source) -> Prediction:
         """Segment one image.
 
         Args:
-            source: A file, the content of one, pixels [rows, cols] or [rows, cols, 3 or 4], or what
-                :func:`bioseg.images.formats.read` returned.
+            source: A file or the content of one, which ``recipe.reader`` reads if there is one; pixels [rows, cols] or
+                [rows, cols, 3 or 4]; or what :func:`bioseg.images.formats.read` returned.
 
         Returns:
             The prediction on the image's own grid.
@@ -89,7 +93,7 @@ class Predictor:
         Raises:
             BiosegError: It is no image that can be read, or the network's output is not finite.
         """
-        image, placement = self.prepare(to_raw_image(source))
+        image, placement = self.prepare(to_raw_image(source, self.recipe.reader))
         return self.finish(self.forward(image[None])[0], placement)
 
     def predict_prepared(self, image: Image) -> Prediction:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence, Set
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bioseg import files
@@ -19,15 +20,21 @@ from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
 from bioseg.pipelines.ledger import claim_names, claimed
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
+from bioseg.recipe import SegmentationRecipe
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 
 LEDGER = "prediction.json"
 
 
-def find_images(paths: Iterable[Path]) -> list[Case]:
+def find_images(paths: Iterable[Path], recipe: SegmentationRecipe | None = None) -> list[Case]:
     """The files among ``paths`` and, sorted, the images in the folders among them.
 
     Masks that lie there too, and what an earlier prediction wrote there, are left out.
+
+    Args:
+        paths: Files and folders.
+        recipe: Of the model; where it has a reader of its author's own, that reads the files, and the author's own layout
+            lists folders.
 
     Raises:
         BiosegError: A path does not exist, or none holds an image.
@@ -36,7 +43,7 @@ def find_images(paths: Iterable[Path]) -> list[Case]:
     for path in paths:
         if path.is_dir():
             written = claimed(path / LEDGER)
-            for case in folders.list_images(path):
+            for case in _listed(path, recipe):
                 if case.path not in written:
                     found.setdefault(case.path, case)
         elif path.exists():
@@ -47,7 +54,14 @@ def find_images(paths: Iterable[Path]) -> list[Case]:
         raise BiosegError(
             f"{', '.join(map(str, paths))}: no image found; bioseg reads {' '.join(sorted(formats.SUFFIXES))}"
         )
-    return list(found.values())
+    reader = recipe and recipe.reader
+    return [replace(case, reader=reader) for case in found.values()] if reader else list(found.values())
+
+
+def _listed(folder: Path, recipe: SegmentationRecipe | None) -> list[Case]:
+    if recipe and recipe.reader and not recipe.layout.function.__module__.startswith("bioseg."):
+        return recipe.layout(folder)
+    return folders.list_images(folder)
 
 
 def predict(

@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioseg import files, user_code
@@ -25,6 +26,7 @@ from bioseg.recipe import SegmentationRecipe
 from bioseg.record import RECORD, encode, fingerprint, read_record
 from bioseg.settings import override
 from bioseg.specs import Call
+from bioseg.training.augmented import by_own
 from bioseg.training.run import claim
 from bioseg.types import SILENT, BiosegError, Callbacks, Case
 
@@ -83,7 +85,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_inputs(job.out, job.data)
     refuse_unless_run(job.out, resume=job.resume)
-    data = read_dataset(job.data, job.recipe.layout)
+    data = read_dataset(job.data, asked.layout, asked.reader)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):
@@ -94,13 +96,16 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         if job.folds:
             claim(job.out, record, resume=job.resume)
             user_code.keep(code, job.out)
+        callbacks.started(record)
         jobs = [fold_job(job, recipe, record, data.cases, index) for index in range(job.folds or 1)]
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
-        return assemble(
+        result = assemble(
             job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
         )
+    callbacks.finished(result.summary)
+    return result
 
 
 def _begun(
@@ -177,7 +182,7 @@ def configured(
 
 
 def check_network(recipe: SegmentationRecipe) -> None:
-    """Refuse a network or a loss that cannot take what the preparation gives them, on one image of zeros.
+    """Refuse a network, a loss or an augmentation that cannot take what the preparation gives it, on one image of zeros.
 
     Raises:
         BiosegError: The network returns something else than a plane per target, or one of them fails.
@@ -186,6 +191,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
     images = torch.zeros(1, recipe.preparation.channels, rows, cols)
     wanted = (1, len(recipe.preparation.planes), rows, cols)
     try:
+        if recipe.augment:
+            by_own(recipe.augment, images.clone(), torch.zeros(wanted), np.random.default_rng(0))
         network = blank(recipe.network).eval()
         with torch.inference_mode():
             logits = network(images)
@@ -196,9 +203,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
         raise
     except Exception as fault:  # of any kind: it may be a user's
         line = f"{type(fault).__name__}: {fault}".splitlines()[0]
-        raise BiosegError(
-            f"network: {recipe.network.name}, {recipe.training.loss.name}: {line}; mend the recipe"
-        ) from None
+        used = filter(None, (recipe.network, recipe.training.loss, recipe.augment))
+        raise BiosegError(f"network: {', '.join(one.name for one in used)}: {line}; mend the recipe") from None
     if found != wanted:
         raise BiosegError(
             f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.classes, targets "
