@@ -2,6 +2,8 @@
 
 import dataclasses
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from bioseg import files
@@ -13,7 +15,7 @@ from bioseg.types import BiosegError
 R = TypeVar("R")
 
 
-def override(recipe: R, setting: str) -> R:
+def override(recipe: R, setting: str, *, where: str = "--set") -> R:
     """A new recipe with one value replaced.
 
     Args:
@@ -21,13 +23,14 @@ def override(recipe: R, setting: str) -> R:
         setting: ``path=value``, the path's parts joined by dots, the value as JSON or plain text:
             ``training.batch_size=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``. A function is replaced by
             another of its module, ``training.loss=soft_dice``; a part by its default, ``augmentation=null``.
+        where: What the user wrote it in, for messages.
 
     Raises:
         BiosegError: There is no such value, or it is of another type or out of its range.
     """
     path, equals, text = setting.partition("=")
     if not equals:
-        raise BiosegError(f"--set {setting}: no '='; write it as path=value, for example training.batch_size=8")
+        raise BiosegError(f"{where} {setting}: no '='; write it as path=value, for example training.batch_size=8")
     try:
         value = decode(files.parse_json(text, finite=False), "--set")
     except ValueError:
@@ -35,7 +38,7 @@ def override(recipe: R, setting: str) -> R:
     try:
         changed: R = _replaced(recipe, path.strip().split("."), value)
     except BiosegError as fault:
-        raise BiosegError(f"--set {setting[:200]}: {fault}") from None
+        raise BiosegError(f"{where} {setting[:200]}: {fault}") from None
     return changed
 
 
@@ -47,7 +50,7 @@ def _replaced(whole: Any, path: list[str], value: Any) -> Any:
         raise BiosegError(f"{whole!r} has no parts; leave out '.{'.'.join(path)}'")
     fields = {field.name: field for field in dataclasses.fields(whole)}
     if name not in fields:
-        hint = _renamed(type(whole).__name__, name) or f"there are: {', '.join(sorted(fields))}"
+        hint = _renamed(type(whole).__name__, name) or f"{near(name, fields)}there are: {', '.join(sorted(fields))}"
         raise BiosegError(f"there is no '{name}' here; {hint}")
     old = getattr(whole, name)
     if deeper:
@@ -67,6 +70,12 @@ def _with_argument(whole: Call[Any], name: str, deeper: list[str], value: Any) -
         raise BiosegError(f"{whole.name} has no argument '{name}' set; there are: {', '.join(parts) or 'none'}")
     new = _replaced(parts[name], deeper, value) if deeper else _converted(parts.get(name), value)
     return Call(whole.function, tuple({**parts, name: new}.items()))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'epochs'? `` if one of the known names is much like ``name``, else nothing."""
+    found = get_close_matches(name, list(known), 1)
+    return f"did you mean '{found[0]}'? " if found else ""
 
 
 def _renamed(kind: str, name: str) -> str:

@@ -9,11 +9,12 @@ import typer
 
 from bioseg.cli import common, exporting, listing, studies
 from bioseg.cli.common import Device, Json, examples
+from bioseg.cli.configuring import Config, models_like, recipes_like
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
 
 if TYPE_CHECKING:
-    from bioseg.recipe import TranslationRecipe
+    from bioseg.pipelines.train_translator import TranslatorJob
 
 app = typer.Typer(
     name="bioseg",
@@ -34,7 +35,10 @@ INTERRUPTED = 130
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-Model = Annotated[str, typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.", autocompletion=models_like),
+]
 Translate = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the images to another domain first: run folder of a CycleGAN."),
@@ -55,12 +59,16 @@ Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a mode
         "bioseg train auto --data images --out runs/mine",
         "bioseg train auto --data images --out runs/mine --resume",
         "bioseg train nuclei --data stage1_train --out runs/n --set training.seed=1",
+        "bioseg train --config nuclei.toml --set training.seed=2 --track mlflow",
         "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/gan",
     )
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py.")
+        str,
+        typer.Argument(
+            help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py.", autocompletion=recipes_like
+        ),
     ],
     data: Data,
     out: Out,
@@ -73,12 +81,16 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
+    config: Config = None,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="mlflow, wandb, tensorboard or csv; may be repeated.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
 ) -> None:
     """Train a recipe on a folder, evaluate it and write a report; or a translation model on two folders."""
-    from bioseg import user_code
+    from bioseg import config_file, tracking, user_code
     from bioseg.datasets.splits import from_csv
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
@@ -87,17 +99,24 @@ def train(
 
     asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
     how, command = user_code.get_recipe(recipe, allow=allow_code), " ".join(["bioseg", *sys.argv[1:]])
+    file = config_file.read(config) if config else None
+    if file:
+        file.applied(how)
+        asked = (*file.settings, *asked)
+    text, tracked = file.text if file else "", tracking.by_name(track or ())
     if isinstance(how, TranslationRecipe):
         if target is None or folds or split:
             raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
-        _train_translator(how, data, target, out, asked, resume, device, command)
+        from bioseg.pipelines.train_translator import TranslatorJob
+
+        _train_translator(TranslatorJob(how, data, target, out, asked, resume, device, command, text), tracked)
         return
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
+    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, text)
     with common.screen() as screen:
-        result = work(job, common.callbacks(screen))
+        result = work(job, common.callbacks(screen) + tracked)
     screen.scores(result.summary, "validation images")
     if result.test:
         screen.scores(result.test, "test images")
@@ -123,6 +142,7 @@ def evaluate(
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on images with masks: scores.csv, summary.json, figures, report.html."""
@@ -161,6 +181,7 @@ def predict(
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
+    config: Config = None,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv; or what --save names."""
     from bioseg.pipelines.open import open_predictor, open_translator
@@ -226,7 +247,7 @@ def demo(
     common.finish(screen, problems)
 
 
-app.command(epilog=examples("bioseg recipes", "bioseg recipes --json"))(listing.recipes)
+app.command(epilog=examples("bioseg recipes", "bioseg recipes nuclei", "bioseg recipes --json"))(listing.recipes)
 app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine runs/other --out comparison.html"))(
     listing.report
 )
@@ -259,14 +280,10 @@ def main() -> None:
         raise
 
 
-def _train_translator(
-    recipe: "TranslationRecipe", data: Path, target: Path, out: Path, settings: tuple[str, ...], resume: bool, device: str,
-    command: str,
-) -> None:  # fmt: skip
-    from bioseg.pipelines.train_translator import TranslatorJob, train_translator
+def _train_translator(job: "TranslatorJob", tracked: Callbacks) -> None:
+    from bioseg.pipelines.train_translator import train_translator
 
-    job = TranslatorJob(recipe, data, target, out, settings, resume, device, command)
     with common.screen() as screen:
-        problems = train_translator(job, common.callbacks(screen))
-    screen.log(f"model    {out}\nfigures  {out / 'figures'}")
+        problems = train_translator(job, common.callbacks(screen) + tracked)
+    screen.log(f"model    {job.out}\nfigures  {job.out / 'figures'}")
     common.finish(screen, problems)

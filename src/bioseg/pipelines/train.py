@@ -46,6 +46,7 @@ class TrainJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         command: As it was typed, for the record.
         allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
+        config: Content of the config file, for the record.
     """
 
     recipe: SegmentationRecipe
@@ -58,6 +59,7 @@ class TrainJob:
     device: str = "auto"
     command: str = ""
     allow_code: bool = False
+    config: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a number of folds that is none."""
@@ -310,5 +312,6 @@ def _record(
         "patients_unknown": sum(not case.patient for case in pool),
         "data": job.data.resolve().name,
         "seed": recipe.training.seed,
+        **({"config": job.config} if job.config else {}),
         **provenance(devices.choose(job.device), job.command),
     }
