@@ -2,7 +2,7 @@
 
 ``[options]`` holds options of the command by their names; every other section or value is a setting of the recipe, by the path
 that ``--set`` takes: ``epochs = 30`` in ``[training]`` is ``--set training.epochs=30``. The text ``"null"`` is null, which TOML has
-not; ``function`` in the section of a function replaces it before its arguments are set.
+not; with ``function``, a section replaces a function and all its arguments, without it only the arguments that it has.
 """
 
 import dataclasses
@@ -89,9 +89,9 @@ def write(recipe: Any) -> str:
 
 
 def _settings(content: dict[str, Any], path: str = "") -> Iterator[str]:
-    for key, value in sorted(content.items(), key=lambda item: item[0] != FUNCTION):
-        whole = path if key == FUNCTION and path else f"{path}.{key}".lstrip(".")
-        if isinstance(value, dict) and not any(name.startswith("$") for name in value):
+    for key, value in content.items():
+        whole = f"{path}.{key}".lstrip(".")
+        if isinstance(value, dict) and not any(name == FUNCTION or name.startswith("$") for name in value):
             yield from _settings(value, whole)
         else:
             yield f"{whole}={json.dumps(None if value == NULL else value)}"
@@ -103,7 +103,7 @@ def _section(path: str, values: dict[str, Any]) -> list[str]:
     for key, value in values.items():
         deeper = f"{path}.{key}".lstrip(".")
         if isinstance(value, Call) and value.arguments:
-            inner += _section(deeper, {FUNCTION: value.name, **dict(value.arguments)})
+            inner += _section(deeper, {FUNCTION: value.name, **{name: encode(one) for name, one in value.arguments}})
         elif dataclasses.is_dataclass(value) and not isinstance(value, type | Call):
             inner += _section(deeper, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
         elif value is None:

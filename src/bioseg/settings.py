@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -22,7 +22,8 @@ def override(recipe: R, setting: str, *, where: str = "--set") -> R:
         recipe: A frozen dataclass.
         setting: ``path=value``, the path's parts joined by dots, the value as JSON or plain text:
             ``training.batch_size=8``, ``preparation.size_px=[256,256]``, ``network.in_channels=3``. A function is replaced by
-            another of its module, ``training.loss=soft_dice``; a part by its default, ``augmentation=null``.
+            another of its module, ``training.loss=soft_dice``, or with arguments ``{"function": "soft_dice", "smoothing": 2}``; a
+            part by its default, ``augmentation=null``.
         where: What the user wrote it in, for messages.
 
     Raises:
@@ -84,17 +85,25 @@ def _renamed(kind: str, name: str) -> str:
 
 def _converted(old: Any, value: Any) -> Any:
     """``value`` as what replaces ``old``: a function by its name, a part's default for null, a float for a float."""
+    if isinstance(old, Call) and isinstance(value, dict) and isinstance(value.get("function"), str):
+        arguments = {name: argument for name, argument in value.items() if name != "function"}
+        return Call(_beside(old.function, value["function"]), tuple(arguments.items()))
     if isinstance(old, Call) and isinstance(value, str):
-        module = sys.modules[old.function.__module__]
-        names = sorted(name for name, thing in vars(module).items() if _belongs(thing, module.__name__))
-        if value not in names:
-            raise BiosegError(f"there is no function '{value}'; there are: {', '.join(names)}")
-        return Call(getattr(module, value))
+        return Call(_beside(old.function, value))
     if value is None and dataclasses.is_dataclass(old) and not isinstance(old, type):
         return type(old)()
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     return value
+
+
+def _beside(old: Callable[..., Any], name: str) -> Any:
+    """The function called ``name`` in the module of ``old``."""
+    module = sys.modules[old.__module__]
+    names = sorted(one for one, thing in vars(module).items() if _belongs(thing, module.__name__))
+    if name not in names:
+        raise BiosegError(f"there is no function '{name}'; {near(name, names)}there are: {', '.join(names)}")
+    return getattr(module, name)
 
 
 def _belongs(thing: Any, module: str) -> bool:

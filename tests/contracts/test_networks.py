@@ -18,6 +18,7 @@ NETWORKS: dict[str, tuple[Build, int, int, int]] = {
     "ct": (unet.ct_unet, 1, 902_593, 902_593),
     "lv": (unet.lv_unet, 1, 7_759_521, 7_759_521),
     "nuclei": (unet.nuclei_unet, 3, 1_941_105, 1_941_105),
+    "own": (lambda: unet.unet(2, widths=(8, 16, 32)), 2, 29_713, 30_033),
     "residual": (residual_fcn.residual_fcn, 1, 12_718_305, 12_727_969),
     "pretrained": (lambda: pretrained(imagenet=False), 1, 3_832_081, 3_872_689),
     # Smaller than the page has them: its counts are held in tests/models/test_enhanced_unet.py and test_cyclegan.py.
@@ -32,9 +33,9 @@ def test_every_network_is_here() -> None:
         getattr(module, name)
         for module in (unet, residual_fcn, pretrained_unet, enhanced_unet, cyclegan)
         for name in dir(module)
-        if name.endswith(("_unet", "_fcn", "_generator")) and callable(getattr(module, name))
+        if name.endswith(("unet", "_fcn", "_generator")) and callable(getattr(module, name))
     }
-    assert len(builders) == len(NETWORKS) == 9
+    assert len(builders) == len(NETWORKS) == 10
 
 
 @pytest.fixture(params=NETWORKS)

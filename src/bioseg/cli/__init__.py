@@ -185,9 +185,10 @@ def predict(
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv; or what --save names."""
     from bioseg.pipelines.open import open_predictor, open_translator
-    from bioseg.pipelines.predict import find_images
+    from bioseg.pipelines.predict import find_images, refuse_missing
     from bioseg.pipelines.predict import predict as work
 
+    refuse_missing(paths)
     predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
     cases = find_images(paths, predictor.recipe)
     if translator:

@@ -24,13 +24,13 @@ def use_config(context: typer.Context, path: Path | None) -> Path | None:
 
     config = config_file.read(path)
     parameters = {one.name: one for one in context.command.params if one.name}
-    by_word = {word.lstrip("-"): one for one in parameters.values() for word in (one.name or "", *one.opts)}
-    known = sorted({word for word, one in by_word.items() if one.name not in ONLY_TYPED and len(word) > 1})
+    by_word = {max(one.opts, key=len).lstrip("-"): one for one in parameters.values()}
+    known = sorted(word for word, one in by_word.items() if one.name not in ONLY_TYPED)
     if config.settings and "settings" not in parameters:
         raise BiosegError(f"{path}: {config.settings[0]}: `{context.info_name}` has no settings; keep [options] alone")
     defaults: dict[str, Any] = {}
     for key, value in config.options.items():
-        found = by_word.get(key) or by_word.get(key.replace("_", "-"))
+        found = by_word.get(key.replace("_", "-"))
         if found is not None and found.name == "allow_code":
             raise BiosegError(f"{path}: options.{key}: a file cannot allow code; give --allow-code if you trust it")
         if found is None or found.name in ONLY_TYPED:

@@ -40,22 +40,33 @@ def find_images(paths: Iterable[Path], recipe: SegmentationRecipe | None = None)
         BiosegError: A path does not exist, or none holds an image.
     """
     found: dict[Path, Case] = {}
-    for path in paths:
+    for path in refuse_missing(paths):
         if path.is_dir():
             written = claimed(path / LEDGER)
             for case in _listed(path, recipe):
                 if case.path not in written:
                     found.setdefault(case.path, case)
-        elif path.exists():
-            found.setdefault(path, folders.case_of(path))
         else:
-            raise BiosegError(f"{path}: no such file or folder")
+            found.setdefault(path, folders.case_of(path))
     if not found:
         raise BiosegError(
             f"{', '.join(map(str, paths))}: no image found; bioseg reads {' '.join(sorted(formats.SUFFIXES))}"
         )
     reader = recipe and recipe.reader
     return [replace(case, reader=reader) for case in found.values()] if reader else list(found.values())
+
+
+def refuse_missing(paths: Iterable[Path]) -> list[Path]:
+    """The paths, each of which is there.
+
+    Raises:
+        BiosegError: One is not.
+    """
+    found = list(paths)
+    for path in found:
+        if not path.exists():
+            raise BiosegError(f"{path}: no such file or folder")
+    return found
 
 
 def _listed(folder: Path, recipe: SegmentationRecipe | None) -> list[Case]:
