@@ -52,8 +52,11 @@ def grey(source: Path | bytes) -> np.ndarray[Any, Any]:
     return np.eye(16, 24, dtype=np.uint8)
 
 
-def test_workers_and_epochs_draw_anew() -> None:
-    case = Case("a", "", Path("a.own"), (Path("a.mask.own"),), reader=grey)
+def test_workers_and_epochs_draw_anew(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.own", "a.mask.own")]
+    for path in files:
+        path.touch()
+    case = Case("a", "", files[0], (files[1],), reader=grey)
     loader = DataLoader(SegmentationDataset([case] * 4, HOW, NOISE), batch_size=2, num_workers=2)
     torch.manual_seed(0)
     epochs = [torch.cat([images for images, _ in loader]) for _ in range(2)]
