@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import bioseg
 from bioseg.datasets import phantom_layouts
 from bioseg.images.formats import RawImage
 from bioseg.pipelines import assemble, scoring
+from bioseg.postprocess.masks import ClassPrediction
 from bioseg.types import BiosegError
 
 NAMES = [
@@ -107,6 +109,13 @@ def test_measurements_of_a_prediction_by_name() -> None:
         "rows": 20, "cols": 30, "area_px": 30, "area_mm2": 30.0, "components": 2, "mean_probability": 0.75, "quality": None,
         "flag": None,
     }  # fmt: skip
+    assert measured.classes == {}
+    both = {
+        "disc": ClassPrediction(mask, prediction.probability),
+        "cup": ClassPrediction(~mask, prediction.probability),
+    }
+    classes = bioseg.measure(replace(prediction, classes=both), image).classes
+    assert [one["area_px"] for one in classes.values()] == [30, 570] and classes["disc"]["components"] == 2
     first, second = measured.objects
     assert (first["object"], first["area_px"], first["left"], first["top"]) == (1, 20, 3, 2)
     assert (second["area_mm2"], second["mean_intensity"], second["centroid_row"]) == (10.0, 100.0, 12.0)

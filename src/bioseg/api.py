@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bioseg.images.formats import to_raw_image
+from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.inference.predictor import Predictor, Source
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS
 from bioseg.outputs.measure import measure as measure_image
@@ -17,6 +17,8 @@ from bioseg.postprocess.masks import Prediction
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
+
+OF_CLASS = ("area_px", "area_mm2", "components", "mean_probability")
 
 if TYPE_CHECKING:
     from bioseg.pipelines.assemble import TrainResult
@@ -53,11 +55,13 @@ class Measurements:
 
     Attributes:
         image: Value by column of ``measurements.csv``.
+        classes: For each class by its name, area, components and mean probability under the same names.
         objects: For each object, value by column of ``objects.csv``; without a model that separates objects, an object is an
             8-connected component.
     """
 
     image: dict[str, Any]
+    classes: dict[str, dict[str, Any]]
     objects: list[dict[str, Any]]
 
 
@@ -77,10 +81,16 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
         raise BiosegError(f"measure: the prediction is {found}, the image {given}; give the image it was made from")
     labels = prediction.labels
     rows = measure_objects(components(prediction.mask) if labels is None else labels, raw_image)
+    each = {name: Prediction(one.mask, one.probability) for name, one in prediction.classes.items()}
     return Measurements(
-        _named(COLUMNS[2:], measure_image(prediction, raw_image.spacing_mm)),
+        _of_image(prediction, raw_image),
+        {name: {key: _of_image(one, raw_image)[key] for key in OF_CLASS} for name, one in each.items()},
         [_named(OBJECT_COLUMNS[1:], row) for row in rows],
     )
+
+
+def _of_image(prediction: Prediction, raw_image: RawImage) -> dict[str, Any]:
+    return _named(COLUMNS[2:], measure_image(prediction, raw_image.spacing_mm))
 
 
 def _named(columns: Sequence[str], values: Sequence[object]) -> dict[str, Any]:

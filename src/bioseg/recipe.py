@@ -12,7 +12,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.splits import Split
 from bioseg.images.prepare import Preparation
 from bioseg.postprocess.masks import Postprocess
-from bioseg.specs import Call, Count, NonNegative, Positive, Range, Seed, Takes, Whole, check
+from bioseg.specs import Call, Count, NonNegative, Own, Positive, Range, Seed, Takes, Whole, check
 from bioseg.types import BiosegError, Case, Mask, Probability
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ OptimiserOf = Annotated[Call[Optimizer], Takes(1)]
 Schedule = Annotated[Call[float], Takes(1)]
 Choose = Annotated[Call[Postprocess], Takes(2)]
 FitQuality = Annotated[Call[Any], Takes(3)]
-Augment = Annotated[Call[Any], Takes(3)]
-ReaderOf = Annotated[Call[Any], Takes(1)]
+Augment = Annotated[Call[Any], Takes(3), Own()]
+ReaderOf = Annotated[Call[Any], Takes(1), Own()]
 
 
 @dataclass(frozen=True)
