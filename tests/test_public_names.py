@@ -114,7 +114,9 @@ def test_measurements_of_a_prediction_by_name() -> None:
         "disc": ClassPrediction(mask, prediction.probability),
         "cup": ClassPrediction(~mask, prediction.probability),
     }
-    classes = bioseg.measure(replace(prediction, classes=both), image).classes
+    several = bioseg.measure(replace(prediction, classes=both), image)
+    assert [one["class"] for one in several.objects] == ["disc", "disc", "cup"]
+    classes = several.classes
     assert [one["area_px"] for one in classes.values()] == [30, 570] and classes["disc"]["components"] == 2
     first, second = measured.objects
     assert (first["object"], first["area_px"], first["left"], first["top"]) == (1, 20, 3, 2)

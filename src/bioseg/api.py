@@ -12,6 +12,8 @@ from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.inference.predictor import Predictor, Source
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS
 from bioseg.outputs.measure import measure as measure_image
+from bioseg.outputs.segmented import Segmented
+from bioseg.outputs.structures import OTHER
 from bioseg.pipelines.open import open_predictor
 from bioseg.postprocess.masks import Prediction
 from bioseg.recipe import SegmentationRecipe
@@ -56,8 +58,8 @@ class Measurements:
     Attributes:
         image: Value by column of ``measurements.csv``.
         classes: For each class by its name, area, components and mean probability under the same names.
-        objects: For each object, value by column of ``objects.csv``; without a model that separates objects, an object is an
-            8-connected component.
+        objects: For each object, value by column of ``objects.csv`` and, of several classes, its ``class``; without a model that
+            separates objects, an object is an 8-connected component.
     """
 
     image: dict[str, Any]
@@ -79,18 +81,22 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
     found, given = prediction.mask.shape, raw_image.pixels.shape[:2]
     if found != given:
         raise BiosegError(f"measure: the prediction is {found}, the image {given}; give the image it was made from")
-    labels = prediction.labels
-    rows = measure_objects(components(prediction.mask) if labels is None else labels, raw_image)
+    segmented = Segmented(prediction, raw_image, b"", OTHER)
     each = {name: Prediction(one.mask, one.probability) for name, one in prediction.classes.items()}
     return Measurements(
         _of_image(prediction, raw_image),
         {name: {key: _of_image(one, raw_image)[key] for key in OF_CLASS} for name, one in each.items()},
-        [_named(OBJECT_COLUMNS[1:], row) for row in rows],
+        [_of_object(row, segmented) for row in segmented.measured],
     )
 
 
 def _of_image(prediction: Prediction, raw_image: RawImage) -> dict[str, Any]:
     return _named(COLUMNS[2:], measure_image(prediction, raw_image.spacing_mm))
+
+
+def _of_object(row: Sequence[Any], segmented: Segmented) -> dict[str, Any]:
+    of_class = {"class": segmented.class_of[row[0]]} if segmented.several else {}
+    return _named(OBJECT_COLUMNS[1:], row) | of_class
 
 
 def _named(columns: Sequence[str], values: Sequence[object]) -> dict[str, Any]:
