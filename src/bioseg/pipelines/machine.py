@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from bioseg import recipes
 from bioseg.images.codecs import codecs
 from bioseg.inference.backends import choose
-from bioseg.models import unet
+from bioseg.models.unet import nuclei_unet
 from bioseg.outputs import saving
 from bioseg.recipe import TranslationRecipe
 
@@ -144,7 +144,7 @@ def _encoder() -> str:
 def _speed() -> float:
     """Milliseconds per image of the nuclei U-Net, batches of 8, the best of three."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, images = unet.nuclei_unet().to(device).eval(), torch.rand(8, 3, 128, 128, device=device)
+    network, images = nuclei_unet().to(device).eval(), torch.rand(8, 3, 128, 128, device=device)
     times = []
     with torch.inference_mode():
         for _ in range(4):
