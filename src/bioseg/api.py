@@ -91,7 +91,7 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
 
 
 def _of_image(prediction: Prediction, raw_image: RawImage) -> dict[str, Any]:
-    return _named(COLUMNS[2:], measure_image(prediction, raw_image.spacing_mm))
+    return _named(COLUMNS[2:], measure_image(prediction, raw_image))
 
 
 def _of_object(row: Sequence[Any], segmented: Segmented) -> dict[str, Any]:
@@ -105,8 +105,8 @@ def _named(columns: Sequence[str], values: Sequence[object]) -> dict[str, Any]:
 
 def train(
     recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
-    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False,
-    callbacks: Callbacks = SILENT,
+    settings: Sequence[str] = (), channels: Sequence[str | int] = (), resume: bool = False, device: str = "auto",
+    allow_code: bool = False, callbacks: Callbacks = SILENT,
 ) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
@@ -117,6 +117,7 @@ def train(
         folds: Cross-validate with this many folds, patients kept apart; 0: one split.
         split: A table with the columns ``id`` and ``part`` (train, validation, test) instead of the recipe's split.
         settings: ``path=value`` each, as ``--set`` takes them.
+        channels: The channels of the images to use, by number from 1 or by name; empty: all.
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: The recipe may name functions that are not bioseg's.
@@ -129,12 +130,14 @@ def train(
     from bioseg.datasets.splits import from_csv
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as run_training
+    from bioseg.settings import channel_settings
 
     how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device, allow_code=allow_code)
+    asked = (*channel_settings(how, channels), *settings)
+    job = TrainJob(how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code)
     return run_training(job, callbacks)
 
 

@@ -54,7 +54,7 @@ FIELDS: dict[str, Any] = {
     "patients_unknown": Number, "data": str, "target": str, "command": str, "started": str, "device": str,
     "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str,
     "evaluated_on": str, "evaluated_folder": str, "model": str, "model_fingerprint": str, "adapted": bool, "unseen_only": bool,
-    "translator": str, "config": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "translator": str, "channel": str, "config": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
 }  # fmt: skip
 """What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
 

@@ -193,6 +193,7 @@ class Case:
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
         reader: Reads the image, and masks in files of other kinds than bioseg's own; None: bioseg reads them.
+        level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
     """
 
     id: str
@@ -206,6 +207,7 @@ class Case:
     source: str = ""
     raw_format: RawFormat | None = None
     reader: Reader | None = field(default=None, repr=False)
+    level: int = 0
 
     @property
     def has_truth(self) -> bool:

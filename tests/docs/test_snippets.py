@@ -52,6 +52,8 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "classes.md",
+    "channels.md",
     "python.md",
     "own-code.md",
     "settings.md",

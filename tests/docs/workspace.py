@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 import bioseg
@@ -20,6 +21,7 @@ def write_data(root: Path) -> None:
         phantom_layouts.write_images_masks(root / name, count=8, seed=seed)
     for name, count in (("new-images", 3), ("x-rays", 3)):
         phantom_layouts.write_images_masks(root / name, count=count, seed=9, masks=False)
+    phantom_layouts.write_label_images(root / "my-organs", count=8, size_px=64)
     phantom_layouts.write_nuclei(root / "stage1_train", count=10, size_px=64)
     phantom_layouts.write_montgomery(root / "MontgomerySet", count=10, size_px=64)
     phantom_layouts.write_jsrt(root / "JSRT", count=8, size_px=2048)
@@ -41,8 +43,23 @@ def write_data(root: Path) -> None:
             np.save(root / name / f"{letter}.image.npy", image)
             if masks:
                 np.save(root / name / f"{letter}.mask.npy", mask)
+    write_stains(root / "stains")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")
+
+
+def write_stains(root: Path) -> None:
+    """OME-TIFFs of two channels, with masks of the first."""
+    rng = np.random.default_rng(1)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number in range(2):
+        cells, labels = phantoms.nuclei(rng, 96)
+        stack = np.stack([cells[..., 0], cells[::-1, :, 0]])
+        facts = {"axes": "CYX", "PhysicalSizeX": 0.325, "PhysicalSizeY": 0.325, "Channel": {"Name": ["DAPI", "actin"]}}
+        path = root / "images" / f"well_{number}.ome.tif"
+        tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=facts)
+        Image.fromarray(labels > 0).save(root / "masks" / f"well_{number}.ome.png")
 
 
 def write_run(root: Path, data: Path) -> None:

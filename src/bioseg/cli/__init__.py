@@ -2,13 +2,14 @@
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bioseg.cli import common, exporting, listing, studies
-from bioseg.cli.common import Device, Json, examples
+from bioseg.cli.common import Channel, Device, Json, examples
 from bioseg.cli.configuring import Config, models_like, recipes_like
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
@@ -85,6 +86,7 @@ def train(
     track: Annotated[
         list[str] | None, typer.Option("--track", help="mlflow, wandb, tensorboard or csv; may be repeated.")
     ] = None,
+    channel: Channel = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
@@ -95,6 +97,7 @@ def train(
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
     from bioseg.recipe import TranslationRecipe
+    from bioseg.settings import channel_settings
     from bioseg.specs import call
 
     asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
@@ -102,17 +105,22 @@ def train(
     file = config_file.read(config) if config else None
     if file:
         file.applied(how)
-        asked = (*file.settings, *asked)
-    text, tracked = file.text if file else "", tracking.by_name(track or ())
+    text, given = (file.text, file.settings) if file else ("", ())
+    tracked = tracking.by_name(track or ())
     if isinstance(how, TranslationRecipe):
-        if target is None or folds or split:
-            raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
+        if target is None or folds or split or channel:
+            raise BiosegError(
+                f"{recipe}: trains a translation model; give --target, and none of --folds, --split and --channel"
+            )
         from bioseg.pipelines.train_translator import TranslatorJob
 
-        _train_translator(TranslatorJob(how, data, target, out, asked, resume, device, command, text), tracked)
+        _train_translator(
+            TranslatorJob(how, data, target, out, (*given, *asked), resume, device, command, text), tracked
+        )
         return
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
+    asked = (*given, *channel_settings(how, common.words(channel)), *asked)
     part = call(from_csv, path=str(split)) if split else None
     job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, text)
     with common.screen() as screen:
@@ -139,6 +147,7 @@ def evaluate(
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
+    channel: Channel = "",
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
@@ -150,7 +159,8 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend)
+        options = (translator, adapt, unseen_only, device, allow_code, backend, common.words(channel))
+        job = EvaluateJob(model, data, out, *options)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -176,6 +186,8 @@ def predict(
         str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    channel: Channel = "",
+    level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
@@ -190,7 +202,9 @@ def predict(
 
     refuse_missing(paths)
     predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
-    cases = find_images(paths, predictor.recipe)
+    if channel:
+        predictor = predictor.with_channels(*common.words(channel))
+    cases = [replace(case, level=level) for case in find_images(paths, predictor.recipe)]
     if translator:
         from bioseg.pipelines.translate import translating
 

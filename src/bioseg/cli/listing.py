@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bioseg.cli import common
-from bioseg.cli.common import Json
+from bioseg.cli.common import Channel, Json
 from bioseg.cli.configuring import recipes_like
 
 
@@ -95,13 +95,16 @@ def models(as_json: Json = False) -> None:
 
 
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
+    channel: Channel = "",
+    as_json: Json = False,
 ) -> None:
     """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
     from bioseg.datasets import folders, inspection
 
     with common.screen() as screen:
-        scan = inspection.inspect(folders.scan(folder), progress=common.callbacks(screen).counter("opening"))
+        progress = common.callbacks(screen).counter("opening")
+        scan = inspection.inspect(folders.scan(folder), progress, select=common.words(channel))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:

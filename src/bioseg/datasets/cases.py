@@ -1,6 +1,7 @@
 """A case's image and ground truth, read from its files. Masks lie on the image's own grid."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,22 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read_with(case.reader, case.image) if case.reader else formats.read(case.image, case.raw_format)
-    return raw_image if raw_image.spacing_mm else replace(raw_image, spacing_mm=case.spacing_mm)
+    if case.reader:
+        raw_image = formats.read_with(case.reader, case.image)
+    else:
+        raw_image = formats.read(case.image, case.raw_format, level=case.level)
+    if raw_image.spacing_mm or not case.spacing_mm:
+        return raw_image
+    return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")
+
+
+@contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """Put the name of a case's image before the message of what goes wrong with it after it was read."""
+    try:
+        yield
+    except BiosegError as fault:
+        raise BiosegError(f"{printable(case.path)}: {fault}") from None
 
 
 def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
@@ -178,7 +193,8 @@ def _foreground(path: Path, case: Case) -> Mask:
     raw_image = _read(path, case)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
-    mask: Mask = (values if values.ndim == 2 else values[..., :3].max(axis=-1)) > floor
+    shown = values[..., :3] if raw_image.colour else values
+    mask: Mask = (values if values.ndim == 2 else shown.max(axis=-1)) > floor
     return mask
 
 
@@ -229,6 +245,8 @@ def _one_channel(values: Array) -> Array:
     if values.ndim == 2:
         return values
     colours = values[..., :3]
+    if colours.shape[-1] < 3:
+        return np.asarray(values.max(axis=-1))
     if (colours == colours[..., :1]).all():
         return colours[..., 0]
     if not np.issubdtype(values.dtype, np.integer):

@@ -51,6 +51,7 @@ class FolderScan:
         empty: Ids of cases whose masks have no foreground; known only after that, too.
         suspicious: Cases whose ground truth may be wrong; known only after that, too.
         inspected: Whether every file was opened.
+        channels: Grey, colour or measured channels, and of how many images; known only then.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class FolderScan:
     empty: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] = ()
     inspected: bool = False
+    channels: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -1,9 +1,11 @@
 """Open every file of a folder and say what was found: for people and for machines."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +15,45 @@ from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
 from bioseg.datasets.tree import escaped
+from bioseg.images import channels
 from bioseg.types import BiosegError, Case, Problem
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A case that can be used: whether it has foreground, and its mask in numbers (None for boxes)."""
+    """A case that can be used: its channels, whether it has foreground, and its mask in numbers (None for boxes)."""
 
+    kind: str
     foreground: bool
     description: Description | None
 
 
-def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None) -> FolderScan:
-    """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong."""
+def inspect(
+    scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None, *, select: Sequence[str] = ()
+) -> FolderScan:
+    """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong.
+
+    Args:
+        scan: Of the folder.
+        progress: Told (done, total).
+        select: The channels to look at, see :func:`bioseg.images.channels.select`; images must have them. Empty: all.
+    """
+    kinds: Counter[str] = Counter()
     problems: list[Problem] = []
     empty: list[str] = []
     descriptions: dict[str, Description] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (case, found) in enumerate(zip(scan.cases, pool.map(_open, scan.cases), strict=True), 1):
+        for done, (case, found) in enumerate(
+            zip(scan.cases, pool.map(partial(_open, select=select), scan.cases), strict=True), 1
+        ):
             if isinstance(found, Problem):
                 problems.append(found)
             elif not found.foreground:
                 empty.append(case.id)
             elif found.description:
                 descriptions[case.id] = found.description
+            if isinstance(found, _Opened):
+                kinds[found.kind] += 1
             progress(done, len(scan.cases))
     known = {case.id: case.patient for case in scan.cases}
     return replace(
@@ -45,6 +62,7 @@ def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
         inspected=True,
+        channels=tuple(f"{number} × {kind}" for kind, number in kinds.most_common()),
     )
 
 
@@ -64,6 +82,8 @@ def scan_lines(scan: FolderScan) -> list[str]:
         lines.append(_line("split", f"the folder's own: {sizes}"))
     if scan.inspected:
         lines.append(_line("usable", f"{len(cases) - len(scan.problems)} of {len(cases)}"))
+    if any("channels" in kind for kind in scan.channels):
+        lines.append(_line("channels", "; ".join(scan.channels)))
     lines += [_line("warning", warning) for warning in scan.warnings]
     lines += _listing("images without a mask", scan.without_mask)
     lines += _listing("masks without an image", scan.without_image)
@@ -101,16 +121,21 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "suspicious": [{"cases": list(one.cases), "reason": one.reason} for one in scan.suspicious],
         "skipped": _problems(scan.skipped),
         "clean": scan.clean,
+        "channels": list(scan.channels),
     }
 
 
-def _open(case: Case) -> _Opened | Problem:
+def _open(case: Case, select: Sequence[str]) -> _Opened | Problem:
     try:
-        pixels = reading.read_image(case).pixels
+        raw_image = reading.read_image(case)
+        with reading.naming(case):
+            pixels = (channels.select(raw_image, select) if select else raw_image).pixels
         mask = reading.read_mask(case, pixels.shape[:2])
     except BiosegError as fault:
         return Problem(case.path, str(fault))
-    return _Opened(bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None)
+    return _Opened(
+        channels.kind(raw_image), bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None
+    )
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:

@@ -40,7 +40,7 @@ def open_header(file: BinaryIO) -> Header | None:
     frames = int(_number(header, "NumberOfFrames", 1))
     if frames not in (0, 1):
         raise UnreadableImage(f"{frames} frames in one DICOM file; save the one to use as a file of its own")
-    return Header((int(header.Rows), int(header.Columns)), lambda: _decode(file))
+    return Header((int(header.Rows), int(header.Columns)), lambda plane: _decode(file))
 
 
 def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:
@@ -59,11 +59,11 @@ def _decode(file: BinaryIO) -> RawImage:
     _check_syntax(dataset.file_meta.TransferSyntaxUID)
     pixels = pixel_array(dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return replace(from_pixels(apply_color_lut(pixels, dataset)), spacing_mm=_spacing(dataset))
+        return replace(from_pixels(apply_color_lut(pixels, dataset)), **_spacing(dataset))
     raw_image = from_pixels(pixels)
     return replace(
         raw_image,
-        spacing_mm=_spacing(dataset),
+        **_spacing(dataset),
         inverted=dataset.PhotometricInterpretation == "MONOCHROME1",
         slope=_number(dataset, "RescaleSlope", 1.0),
         intercept=_number(dataset, "RescaleIntercept", 0.0),
@@ -95,15 +95,15 @@ def _check_syntax(syntax: UID) -> None:
         )
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+def _spacing(dataset: Dataset) -> dict[str, Any]:
     """Measured in the patient if given, else at the detector, which magnification makes a little too large."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+    for keyword, where in (("PixelSpacing", ""), ("ImagerPixelSpacing", " (at the detector, magnified)")):
         values = _value(dataset, keyword)
         if values is not None and not isinstance(values, str | float) and len(values) == 2:
             rows, cols = (_finite(value, 0.0) for value in values)
             if rows > 0 and cols > 0:
-                return rows, cols
-    return None
+                return {"spacing_mm": (rows, cols), "spacing_from": f"{keyword}{where}"}
+    return {}
 
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:

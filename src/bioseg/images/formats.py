@@ -23,7 +23,7 @@ __all__ = [
     "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "read_with", "size", "to_raw_image",
 ]  # fmt: skip
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".dcm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm"})
 """Lower-case suffixes of the files that describe themselves; DICOM files often have none, or any."""
 
 MAX_PIXELS = 150_000_000
@@ -37,7 +37,14 @@ _KINDS = {
 }
 
 
-def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+def read(
+    source: Path | bytes,
+    raw: RawFormat | None = None,
+    *,
+    plane: int | None = None,
+    level: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> RawImage:
     """Read one image. Threads may read at the same time.
 
     A JPEG's EXIF orientation is applied, since every viewer does and the masks drawn on it are upright. Of an animated
@@ -46,6 +53,8 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     Args:
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
+        plane: Which image of a file that holds several, from 0; None for a file that holds one.
+        level: Of a pyramid (OME-TIFF, SVS), 0 for the largest.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
@@ -56,7 +65,7 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_image(source, max_pixels)
+            return decoder_pool.read_image(source, max_pixels, plane, level)
         check_size(raw.shape, max_pixels)
         _check_length(source, raw)
         content = source if isinstance(source, bytes) else source.read_bytes()
@@ -84,7 +93,8 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes, reader: Reader |
     """An image from a file, from the content of one, or from pixels.
 
     Args:
-        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
+            :func:`bioseg.images.raw_image.from_pixels`; or a raw image, as it is.
         reader: Reads files; None: :func:`read`.
 
     Raises:
@@ -101,7 +111,7 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes, reader: Reader |
     return read_with(reader, file) if reader else read(file)
 
 
-def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
+def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) -> tuple[int, int]:
     """(rows, cols) as :func:`read` would return them, from the header alone.
 
     Raises:
@@ -109,7 +119,7 @@ def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_size(source)
+            return decoder_pool.read_size(source, level)
         _check_length(source, raw)
         return raw.shape
 

@@ -5,6 +5,7 @@ A prediction has three stages, each a function of plain values: :meth:`Predictor
 overlaps them.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -80,12 +81,22 @@ class Predictor:
     transform: Callable[[RawImage], RawImage] | None = None
     fingerprint: str = ""
 
+    def with_channels(self, *names: str | int) -> "Predictor":
+        """The same model using these channels of an image, by number from 1 or by name, in the order of its own.
+
+        Raises:
+            BiosegError: It takes another number of channels; one that takes 3 takes 1 too, as grey.
+        """
+        recipe = replace(self.recipe, preparation=replace(self.recipe.preparation, select=names))
+        digest = hashlib.sha256(f"{self.fingerprint} {names!r}".encode()).hexdigest()[:16]
+        return replace(self, recipe=recipe, fingerprint=digest if self.fingerprint else "")
+
     def predict(self, source: Source) -> Prediction:
         """Segment one image.
 
         Args:
             source: A file or the content of one, which ``recipe.reader`` reads if there is one; pixels [rows, cols] or
-                [rows, cols, 3 or 4]; or what :func:`bioseg.images.formats.read` returned.
+                [rows, cols, channels]; or what :func:`bioseg.images.formats.read` returned.
 
         Returns:
             The prediction on the image's own grid.

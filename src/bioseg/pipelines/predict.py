@@ -144,7 +144,7 @@ def _predict(
         if as_series:
             segmentations.add(case.path, case.image, prediction.mask)
         objects = [] if prediction.labels is None else segmented.measured
-        measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
+        measured, mask = measure(prediction, raw_image), stem.with_name(f"{stem.name}{MASK}").exists()
         tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
         return prediction.quality is not None and prediction.quality.flagged
 

@@ -183,7 +183,8 @@ def prepare(predictor: Predictor, case: Case) -> Prepared:
 
 def _prepared(predictor: Predictor, case: Case, raw_image: RawImage) -> Prepared:
     started = time.perf_counter()
-    image, placement = predictor.prepare(raw_image)
+    with reading.naming(case):
+        image, placement = predictor.prepare(raw_image)
     return Prepared(case, raw_image, image, placement, time.perf_counter() - started)
 
 

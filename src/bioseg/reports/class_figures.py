@@ -120,5 +120,5 @@ def _patches(cases: Sequence[Shown]) -> list[Any]:
 
 def _legend(figure: Figure, handles: Sequence[Any]) -> None:
     figure.legend(
-        handles=handles, frameon=False, ncols=min(5, len(handles)), loc="outside lower center", labelcolor=INK
+        handles=handles, frameon=False, ncols=min(4, len(handles)), loc="outside lower center", labelcolor=INK
     )
