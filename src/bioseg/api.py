@@ -20,7 +20,7 @@ from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
-OF_CLASS = ("area_px", "area_mm2", "components", "mean_probability")
+OF_CLASS = ("area_px", "area_mm2", "area_um2", "components", "mean_probability")
 
 if TYPE_CHECKING:
     from bioseg.pipelines.assemble import TrainResult
