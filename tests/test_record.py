@@ -107,7 +107,7 @@ ROLES = {
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {
-        "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
+        "unet", "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
         "resnet_generator", "unet_generator", "discriminator",
     },
     "loss": {
@@ -119,6 +119,8 @@ ROLES = {
     "intensity": {"invert", "min_max", "percentile_window", "chest_upright", "clahe", "fixed_window"},
     "choose": {"threshold", "objects", "boxes"},
     "quality": {"fit_quality"},
+    "augment": set(),
+    "reader": set(),
     "reference_scores": {"ct_scores", "pneumonia_scores", "cxr_scores", "nuclei_scores"},
 }  # fmt: skip
 """By field, every function that a record may put there: pure, or readers of a folder that only training and evaluation call."""

@@ -12,7 +12,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.splits import Split
 from bioseg.images.prepare import Preparation
 from bioseg.postprocess.masks import Postprocess
-from bioseg.specs import Call, Count, NonNegative, Positive, Range, Seed, Takes, Whole, check
+from bioseg.specs import Call, Count, NonNegative, Own, Positive, Range, Seed, Takes, Whole, check
 from bioseg.types import BiosegError, Case, Mask, Probability
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ OptimiserOf = Annotated[Call[Optimizer], Takes(1)]
 Schedule = Annotated[Call[float], Takes(1)]
 Choose = Annotated[Call[Postprocess], Takes(2)]
 FitQuality = Annotated[Call[Any], Takes(3)]
+Augment = Annotated[Call[Any], Takes(3), Own()]
+ReaderOf = Annotated[Call[Any], Takes(1), Own()]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class SegmentationRecipe:
         network: () → module, [N, channels, rows, cols] → logits [N, K, rows, cols], K the number of ``preparation.planes``.
         training: How it is fitted.
         augmentation: Of training batches.
+        augment: A function of one's own on training batches, after ``augmentation``: (images [N, channels, rows, cols] in
+            [0, 1], targets [N, K, rows, cols], :class:`numpy.random.Generator`) → the same two, which may be changed in place.
         postprocess: From probabilities to the mask.
         tta: Test-time augmentation.
         evaluated_on: Grid of the scores: the image's own, or the prepared one as in the reference systems.
@@ -103,6 +107,7 @@ class SegmentationRecipe:
             (:mod:`bioseg.postprocess.choose`).
         quality: (predictor, training samples, validation samples) → quality model, fitted after training
             (:mod:`bioseg.quality.fit`).
+        reader: A function of one's own for files that bioseg does not read: (path or bytes) → pixels or a ``RawImage``.
         configure: (recipe, cases) → (recipe, reasons), for a recipe that configures itself from the data.
     """
 
@@ -116,12 +121,14 @@ class SegmentationRecipe:
     network: Network
     training: Training
     augmentation: Augmentation = Augmentation()
+    augment: Augment | None = None
     postprocess: Postprocess = Postprocess()
     tta: TTA = "none"
     evaluated_on: Literal["original", "prepared"] = "original"
     reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
     choose: Choose | None = None
     quality: FitQuality | None = None
+    reader: ReaderOf | None = None
     configure: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
 
     def __post_init__(self) -> None:

@@ -82,6 +82,11 @@ class Takes:
 
 
 @dataclass(frozen=True)
+class Own:
+    """That a function is the user's own and none of bioseg's, for ``Annotated[Call[Any], Own()]``."""
+
+
+@dataclass(frozen=True)
 class Call(Generic[T_co]):
     """A function with its keyword arguments: a value that can be compared, written as JSON and run.
 
@@ -179,7 +184,7 @@ def mismatch(value: Any, hint: Any) -> str:
 
 
 def _bounds(value: Any, hint: Any, bounds: tuple[Any, ...]) -> str:
-    """What the :class:`Range`, :class:`Matches` or :class:`Takes` of an annotation adds to the mismatch of its type."""
+    """What :class:`Range`, :class:`Matches`, :class:`Takes` and :class:`Own` of an annotation add to the mismatch of its type."""
     fits = not mismatch(value, hint)
     for bound in bounds:
         if isinstance(bound, Range) and not (fits and value in bound):
@@ -190,6 +195,8 @@ def _bounds(value: Any, hint: Any, bounds: tuple[Any, ...]) -> str:
             names = {*bound.names, *dict(value.arguments)}
             if fault := _call_mismatch(value.function, bound.values, tuple(names)):
                 return fault
+        if isinstance(bound, Own) and fits and value is not None and value.function.__module__.startswith("bioseg."):
+            return "give a function of your own"
     return ""
 
 

@@ -78,7 +78,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         from bioseg.pipelines.translate import translating
 
         predictor = translating(predictor, open_translator(job.translator, job.device))
-    data = read_dataset(job.data, predictor.recipe.layout)
+    data = read_dataset(job.data, predictor.recipe.layout, predictor.recipe.reader)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)

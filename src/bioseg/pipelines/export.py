@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from bioseg import files, model_file
 from bioseg import record as records
+from bioseg.datasets import splits
+from bioseg.datasets.folders import list_cases
 from bioseg.inference import pretrained
 from bioseg.inference.backends import choose
 from bioseg.inference.backends.torch import TorchBackend
@@ -24,6 +26,7 @@ from bioseg.pipelines.model_files import recipe_of
 from bioseg.pipelines.models import PRIVATE
 from bioseg.pipelines.open import fold_folders, open_predictor
 from bioseg.quality.applicability import Applicability
+from bioseg.specs import call
 from bioseg.types import BiosegError
 
 Format = Literal["bioseg", "onnx", "torchscript"]
@@ -32,6 +35,8 @@ EXAMPLE = (2, 65, 97)
 """Images, rows and cols that are traced: no size that a network can take without padding, so that the padding is traced."""
 CHECKED = ((1, 33, 47), (3, 64, 96), (2, 128, 80))
 """Images, rows and cols on which the exported network must agree with PyTorch."""
+GENERAL = {"layout": call(list_cases), "split": call(splits.by_patient), "fold": call(splits.grouped_k_fold, seed=0)}
+"""In the place of a user's own functions of these fields: a model file predicts, and evaluates on any folder."""
 TOLERANCE = 1e-3
 """Of logits and features, as a share of their largest value in the batch where that is above 1."""
 
@@ -167,6 +172,7 @@ def _compare(network: nn.Module, exported: Callable[[Any], Any], channels: int) 
 def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: Path) -> bytes:
     """The content of a model file, read back once."""
     record = records.read_record(folder)
+    record["recipe"] = _without_code(record["recipe"])
     try:
         stored = records.decode_predicting(record, str(folder / records.RECORD))
     except BiosegError as fault:
@@ -186,6 +192,20 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
     data = model_file.pack(networks, texts, made_with=made_with)
     recipe_of(model_file.parse(data, out))  # what cannot be read is not written
     return data
+
+
+def _without_code(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recorded recipe without its author's own layout, splits and reader: the exported model finds images as any other."""
+    own = {
+        key
+        for key in (*GENERAL, "reader")
+        if isinstance(recipe.get(key), dict) and not recipe[key].get("$call", "").startswith("bioseg.")
+    }
+    return {
+        key: records.encode(GENERAL[key]) if key in own else value
+        for key, value in recipe.items()
+        if key not in own or key in GENERAL
+    }
 
 
 def _public(folder: Path, record: dict[str, Any]) -> dict[str, Any]:

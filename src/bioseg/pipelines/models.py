@@ -20,7 +20,7 @@ from bioseg.types import BiosegError
 
 LIMIT = 12_000_000
 """Bytes of weights that a pretrained model may have."""
-PRIVATE = ("parts", "images", "command", "git_commit")
+PRIVATE = ("parts", "images", "command", "config", "git_commit")
 """Fields of a run's record that a pretrained model leaves out: ids of patients, and paths."""
 
 

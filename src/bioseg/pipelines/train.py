@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioseg import files, user_code
@@ -29,6 +30,7 @@ from bioseg.record import RECORD, encode, fingerprint, read_record
 from bioseg.settings import override
 from bioseg.specs import Call
 from bioseg.training import fine_tuning
+from bioseg.training.augmented import by_own
 from bioseg.training.run import claim
 from bioseg.types import SILENT, BiosegError, Callbacks, Case
 
@@ -49,6 +51,7 @@ class TrainJob:
         command: As it was typed, for the record.
         allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
         init: Model whose weights are started from, see :func:`bioseg.pipelines.initial.open_initial`.
+        config: Content of the config file, for the record.
     """
 
     recipe: SegmentationRecipe
@@ -62,6 +65,7 @@ class TrainJob:
     command: str = ""
     allow_code: bool = False
     init: Initial | None = None
+    config: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a number of folds that is none."""
@@ -89,7 +93,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_inputs(job.out, job.data)
     refuse_unless_run(job.out, resume=job.resume)
-    data = read_dataset(job.data, job.recipe.layout)
+    data = read_dataset(job.data, asked.layout, asked.reader)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):
@@ -100,13 +104,16 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         if job.folds:
             claim(job.out, record, resume=job.resume)
             user_code.keep(code, job.out)
+        callbacks.started(record)
         jobs = [fold_job(job, recipe, record, data.cases, index, callbacks) for index in range(job.folds or 1)]
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
-        return assemble(
+        result = assemble(
             job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
         )
+    callbacks.finished(result.summary)
+    return result
 
 
 def _begun(
@@ -194,7 +201,7 @@ def configured(
 
 
 def check_network(recipe: SegmentationRecipe) -> None:
-    """Refuse a network or a loss that cannot take what the preparation gives them, on one image of zeros.
+    """Refuse a network, a loss or an augmentation that cannot take what the preparation gives it, on one image of zeros.
 
     Raises:
         BiosegError: The network returns something else than a plane per target, or one of them fails.
@@ -203,6 +210,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
     images = torch.zeros(1, recipe.preparation.channels, rows, cols)
     wanted = (1, len(recipe.preparation.planes), rows, cols)
     try:
+        if recipe.augment:
+            by_own(recipe.augment, images.clone(), torch.zeros(wanted), np.random.default_rng(0))
         network = blank(recipe.network).eval()
         with torch.inference_mode():
             logits = network(images)
@@ -213,9 +222,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
         raise
     except Exception as fault:  # of any kind: it may be a user's
         line = f"{type(fault).__name__}: {fault}".splitlines()[0]
-        raise BiosegError(
-            f"network: {recipe.network.name}, {recipe.training.loss.name}: {line}; mend the recipe"
-        ) from None
+        used = filter(None, (recipe.network, recipe.training.loss, recipe.augment))
+        raise BiosegError(f"network: {', '.join(one.name for one in used)}: {line}; mend the recipe") from None
     if found != wanted:
         raise BiosegError(
             f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.classes, targets "
@@ -324,5 +332,6 @@ def _record(
         "patients_unknown": sum(not case.patient for case in pool),
         "data": job.data.resolve().name,
         "seed": recipe.training.seed,
+        **({"config": job.config} if job.config else {}),
         **provenance(devices.choose(job.device), job.command),
     }

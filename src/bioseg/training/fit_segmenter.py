@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from bioseg.classes import Classes
-from bioseg.datasets import augment
 from bioseg.datasets.samples import Samples
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
 from bioseg.models.transfer import Start, start
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import describe
+from bioseg.training.augmented import augmented
 from bioseg.training.encoder import encoder_of, set_frozen
 from bioseg.training.run import Run
 from bioseg.training.schedules import TrainState, patience_exhausted
@@ -69,8 +69,7 @@ def fit_segmenter(
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * factor
             images, masks = batch.images.to(device), batch.masks.to(device)
-            changes = augment.draw(recipe.augmentation, rng, len(images), (images.shape[-2], images.shape[-1]))
-            images, masks = augment.apply(images, masks, changes, recipe.preparation.planes)
+            images, masks = augmented(recipe, images, masks, rng)
             with autocast(device, bfloat16_on_cpu=how.bfloat16):
                 logits = network(images.contiguous(memory_format=MEMORY_FORMAT))
             loss = how.loss(logits, masks)
