@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ from bioseg.inference.tiles import in_tiles
 from bioseg.inference.tta import predict_copies
 from bioseg.postprocess.masks import Prediction, finish
 from bioseg.recipe import SegmentationRecipe
-from bioseg.types import BiosegError, Mask, Probability, QualityEstimate
+from bioseg.types import Array, BiosegError, Mask, Probability, QualityEstimate
 
 if TYPE_CHECKING:
     from pydicom import Dataset
