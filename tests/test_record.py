@@ -86,7 +86,7 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
     assert {kind.__name__ for kind in reached} == {
         "Training", "SegmentationRecipe", "AdversarialTraining", "TranslationRecipe", "Preparation", "Placement",
         "Augmentation", "Parameters", "Postprocess", "Prediction", "Instances", "Boxes", "Distribution", "Logistic",
-        "QualityModel", "Applicability", "Interval",
+        "QualityModel", "Applicability", "Interval", "Classes", "ClassPostprocess", "ClassPrediction",
     }  # fmt: skip
     for kind in reached:
         own = kind.__dict__.get("__post_init__")
@@ -103,7 +103,7 @@ CHECKING = {
 """Names that ``__post_init__`` of a specification may use."""
 
 ROLES = {
-    "layout": {"list_cases", "list_images"},
+    "layout": {"list_cases", "list_images", "list_organs", "list_cavity_and_myocardium"},
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {
