@@ -23,6 +23,8 @@ from bioseg.pipelines import scoring
 from bioseg.pipelines.export import export
 from bioseg.pipelines.machine import examine_machine
 from bioseg.pipelines.open import open_predictor, open_translator
+from bioseg.quality.applicability import Applicability
+from bioseg.record import APPLICABILITY, encode
 from bioseg.types import BiosegError
 
 from .models import write_run
@@ -37,7 +39,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phantom_layouts.write_nuclei(root / "data", count=4, seed=0, size_px=48)
     parts = {"train": ["patient-1"], "validation": ["patient-2"]}
     images = {"patient-1": "0" * 16, "patient-2": "1" * 16}
-    return write_run(root / "run", parts=parts, images=images, command=f"bioseg train {root}")
+    made = write_run(root / "run", parts=parts, images=images, command=f"bioseg train {root}")
+    files.write_json(made / APPLICABILITY, encode(Applicability(("GM",), may_be_empty=False)))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_predictions_are_those_of_the_run(run: Path, exported: Path, backend: str) -> None:
     expected, found = bioseg.load(run, "cpu"), bioseg.load(exported, backend=backend)
+    assert found.applicability == expected.applicability == Applicability(("GM",), may_be_empty=False)
     for seed in range(3):
         one, other = expected.predict(image(seed)), found.predict(image(seed))
         assert np.allclose(other.probability, one.probability, atol=1e-5)
@@ -67,7 +72,7 @@ def test_predictions_are_those_of_the_run(run: Path, exported: Path, backend: st
 
 def test_it_holds_no_path_and_no_id(run: Path, exported: Path) -> None:
     with zipfile.ZipFile(exported) as archive:
-        assert set(archive.namelist()) == {"manifest.json", "network-0.onnx", "record.json"}
+        assert set(archive.namelist()) == {"manifest.json", "network-0.onnx", "record.json", APPLICABILITY}
         record = json.loads(archive.read("record.json"))
         content = b"".join(archive.read(name) for name in archive.namelist())
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
