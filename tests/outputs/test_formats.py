@@ -256,7 +256,9 @@ def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert saving.choose((), instances=True) == {"mask", "labels", "csv"}
     assert saving.choose("rois, csv", instances=True) == {"rois", "csv"}
     for asked in ("rois,roi", "mask,,csv", "all", "Mask"):
-        with pytest.raises(BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,overlay,rois"):
+        with pytest.raises(
+            BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,classes-tiff,overlay,rois"
+        ):
             saving.choose(asked, instances=False)
     monkeypatch.setattr(saving.util, "find_spec", lambda name: None)
     for word, package in (
