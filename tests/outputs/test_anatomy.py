@@ -158,8 +158,8 @@ def test_headers_say_how_the_patient_lies(elements: dict[str, object], right_fir
     ("elements", "spacing_mm", "source"),
     [
         ({"PixelSpacing": [0.5, 0.8]}, (0.5, 0.8), "PixelSpacing"),
-        ({"ImagerPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "ImagerPixelSpacing: at the detector, magnified"),
-        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "PixelSpacing: at the detector, magnified"),
+        ({"ImagerPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "ImagerPixelSpacing (at the detector, magnified)"),
+        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "PixelSpacing (at the detector, magnified)"),
         ({"PixelSpacing": [0.09, 0.09], "ImagerPixelSpacing": [0.1, 0.1]}, (0.09, 0.09), "PixelSpacing"),
         ({"PixelSpacing": [0, 0.1]}, None, ""),
         ({}, None, ""),

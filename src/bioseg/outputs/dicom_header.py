@@ -54,5 +54,5 @@ def spacing_in(header: Dataset) -> tuple[tuple[float, float] | None, str]:
     for values, name in ((pixel, "PixelSpacing"), (imager, "ImagerPixelSpacing")):
         if values is not None and min(values) > 0:
             magnified = imager is not None and np.allclose(values, imager, rtol=1e-6)
-            return (values[0], values[1]), f"{name}: at the detector, magnified" if magnified else name
+            return (values[0], values[1]), f"{name} (at the detector, magnified)" if magnified else name
     return None, ""

@@ -43,7 +43,7 @@ def place_of(source: Path | bytes, raw_image: RawImage) -> Place:
     header = read_header(source)
     if header is None:
         spacing_mm = raw_image.spacing_mm
-        return Place(spacing_mm=spacing_mm, spacing_from="the file's calibration" if spacing_mm else "")
+        return Place(spacing_mm=spacing_mm, spacing_from=raw_image.spacing_from)
     return place_in(header)
 
 
