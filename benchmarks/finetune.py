@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import bioseg
-from bioseg import files
+from bioseg import files, recipes
 from bioseg.datasets import cases as reading
 from bioseg.datasets.folders import read_dataset
 from bioseg.pipelines.scoring import evaluate_cases
@@ -29,7 +29,7 @@ from bioseg.types import Callbacks, Case
 
 COUNTS = (5, 10, 20)
 VISITS = 800
-"""Images that a training from ImageNet is shown: three times as many as fine-tuning is."""
+"""Images that a training from ImageNet is shown at least: three times as many as fine-tuning is."""
 COLOUR = 10.0
 """An image is stained if its strongest and weakest channel differ by more than this on average, of 255."""
 
@@ -101,12 +101,13 @@ def tuned(task: Task, count: int, out: Path, *settings: str, init: str | None = 
 
 
 def fresh(task: Task, count: int, out: Path) -> dict[str, Any]:
-    """The model's recipe from ImageNet weights, at its own learning rates, for :data:`VISITS`."""
+    """The model's recipe from ImageNet weights, at its own learning rates and for its epochs, or more for :data:`VISITS`."""
     parts = draw(task, count)
     split = write_split(parts, out.with_suffix(".csv"))
     size = max(1, min(8, len(parts["train"]) // 2))
+    own = recipes.get(task.recipe).training.epochs
     settings = (
-        f"training.epochs={VISITS // len(parts['train'])}", f"training.batch_size={size}",
+        f"training.epochs={max(own, VISITS // len(parts['train']))}", f"training.batch_size={size}",
         f"training.validation_batch_size={size}", "quality=null", "choose=null", *task.settings,
     )  # fmt: skip
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bioseg.models import unet
 from bioseg.models.pretrained_unet import PretrainedUNet, pretrained_unet
 from bioseg.models.transfer import Start, start
+from bioseg.models.unet import ct_unet
 from bioseg.types import BiosegError
 
 
@@ -69,9 +69,9 @@ def test_the_encoder_alone(stored: Path) -> None:
 
 def test_where_nothing_matches_both_networks_are_named(stored: Path) -> None:
     with pytest.raises(BiosegError, match=r"nothing in base, pretrained_unet matches ct_unet in name and shape"):
-        start(unet.ct_unet(), Start(stored, "base, pretrained_unet"), "ct_unet")
+        start(ct_unet(), Start(stored, "base, pretrained_unet"), "ct_unet")
     with pytest.raises(BiosegError, match=r"ct_unet has no encoder; take --init-part all"):
-        start(unet.ct_unet(), Start(stored, "base", "encoder"), "ct_unet")
+        start(ct_unet(), Start(stored, "base", "encoder"), "ct_unet")
 
 
 @pytest.mark.parametrize("fault", ["missing", "damaged", "not finite"])

@@ -126,7 +126,7 @@ def test_each_fold_starts_from_its_own_or_from_the_only_one(
 ) -> None:
     jobs = list[FoldJob]()
     monkeypatch.setattr(training, "fit_fold", lambda job, callbacks, samples: jobs.append(job))
-    monkeypatch.setattr(training, "assemble", lambda *arguments, **named: None)
+    monkeypatch.setattr(training, "assemble", lambda *arguments, **named: TrainResult({}, None, tmp_path))
     whole = base(data, tmp_path / "folds")
     record = record_of(whole)
     (whole / "record.json").write_text(json.dumps({**record, "folds": 2, "parts": {}}))

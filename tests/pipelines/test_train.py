@@ -52,7 +52,7 @@ def jobs_of(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **more: Any)
     jobs = list[FoldJob]()
     with monkeypatch.context() as patch:
         patch.setattr(training, "fit_fold", lambda job, callbacks, samples: jobs.append(job))
-        patch.setattr(training, "assemble", lambda *arguments, **named: None)
+        patch.setattr(training, "assemble", lambda *arguments, **named: TrainResult({}, None, out))
         run(data, out, **more)
     return jobs
 
