@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.inference.predictor import Predictor, Source
-from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS
+from bioseg.outputs.measure import MEASURED, OBJECT_COLUMNS
 from bioseg.outputs.measure import measure as measure_image
 from bioseg.outputs.segmented import Segmented
 from bioseg.outputs.structures import OTHER
@@ -73,7 +73,8 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
 
     Args:
         prediction: Of ``image``, on its own grid.
-        image: As it was predicted: a path, bytes, an array, or what :func:`bioseg.images.formats.read` returned.
+        image: As it was predicted: a path, bytes, an array, or what :func:`bioseg.images.formats.read` returned; of a file that a
+            recipe's own reader reads, what that returned.
 
     Raises:
         BiosegError: The image cannot be read, or is of another size.
@@ -92,7 +93,7 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
 
 
 def _of_image(prediction: Prediction, raw_image: RawImage) -> dict[str, Any]:
-    return _named(COLUMNS[2:], measure_image(prediction, raw_image))
+    return _named(MEASURED, measure_image(prediction, raw_image))
 
 
 def _of_object(row: Sequence[Any], segmented: Segmented) -> dict[str, Any]:
