@@ -73,7 +73,8 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
 
     Args:
         prediction: Of ``image``, on its own grid.
-        image: As it was predicted: a path, bytes, an array, or what :func:`bioseg.images.formats.read` returned.
+        image: As it was predicted: a path, bytes, an array, or what :func:`bioseg.images.formats.read` returned; of a file that a
+            recipe's own reader reads, what that returned.
 
     Raises:
         BiosegError: The image cannot be read, or is of another size.

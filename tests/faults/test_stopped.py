@@ -89,7 +89,7 @@ def test_a_killed_prediction_is_not_locked_and_its_masks_are_not_left_without_ro
     assert code == -signal.SIGKILL
     others.mkdir()
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(others / "other.png")
-    with pytest.raises(BiosegError, match=r"have no row in measurements\.csv"):
+    with pytest.raises(BiosegError, match=r"have files and no row in measurements\.csv"):
         predict_here(model, [others], out)  # would leave masks beside a table without them
     assert predict_here(model, [images, others], out) == IMAGES + 1
     assert rows(out) == masks(out) and len(masks(out)) == IMAGES + 1

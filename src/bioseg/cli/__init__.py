@@ -62,7 +62,7 @@ Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a mode
         "bioseg train auto --data images --out runs/mine --resume",
         "bioseg train --init cxr-lungs --data images --out runs/tuned",
         "bioseg train nuclei --data stage1_train --out runs/n --set training.seed=1",
-        "bioseg train --config nuclei.toml --set training.seed=2 --track mlflow",
+        "bioseg train nuclei --config my.toml --set training.seed=2 --track mlflow",
         "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/gan",
     )
 )

@@ -103,7 +103,9 @@ def assemble(
     test, faults = _test(out, record, whole, known, callbacks)
     problems += faults
     _draw(out, folds, samples)
-    return TrainResult(summary, test, write_report([out]), list({one.path: one for one in problems}.values()))
+    report = write_report([out])
+    callbacks.finished(summary)
+    return TrainResult(summary, test, report, list({one.path: one for one in problems}.values()))
 
 
 def _folds(

@@ -109,11 +109,9 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
-        result = assemble(
+        return assemble(
             job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
         )
-    callbacks.finished(result.summary)
-    return result
 
 
 def _begun(
