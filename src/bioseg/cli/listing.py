@@ -82,17 +82,22 @@ def models(as_json: Json = False) -> None:
 
 
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Page to write: every image with its mask, what stands out first.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
-    from bioseg.datasets import folders, inspection
+    from bioseg.datasets import inspection
+    from bioseg.pipelines.check import check
 
     with common.screen() as screen:
-        scan = inspection.inspect(folders.scan(folder), progress=common.callbacks(screen).counter("opening"))
+        scan = check(folder, page, common.callbacks(screen))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:
-        screen.log("\n".join(inspection.scan_lines(scan)))
+        screen.log("\n".join([*inspection.scan_lines(scan), *([f"report         {page}"] if page else [])]))
     raise typer.Exit(0 if scan.clean else 1)
 
 

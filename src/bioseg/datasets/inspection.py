@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from bioseg.datasets import cases as reading
 from bioseg.datasets import splits, suspicious
@@ -13,24 +14,41 @@ from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
 from bioseg.datasets.tree import escaped
-from bioseg.types import BiosegError, Case, Problem
+from bioseg.images.raw_image import RawImage
+from bioseg.types import BiosegError, Case, Mask, Problem, Progress
+
+Seen = TypeVar("Seen")
+See = Callable[[Case, RawImage, Mask], Seen]
+"""What is made of a case while its files are open: (case, image, foreground [rows, cols]); threads call it."""
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A case that can be used: whether it has foreground, and its mask in numbers (None for boxes)."""
+class _Opened(Generic[Seen]):
+    """A case that can be used: whether it has foreground, its mask in numbers (None for boxes), and what was made of it."""
 
     foreground: bool
     description: Description | None
+    seen: Seen
 
 
-def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None) -> FolderScan:
+def inspect(scan: FolderScan, progress: Progress = lambda done, total: None) -> FolderScan:
     """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong."""
+    return examine(scan, lambda case, raw_image, mask: None, progress)[0]
+
+
+def examine(
+    scan: FolderScan, see: See[Seen], progress: Progress = lambda done, total: None
+) -> tuple[FolderScan, dict[str, Seen]]:
+    """:func:`inspect`, and what ``see`` returned for each case that can be used, by its id."""
     problems: list[Problem] = []
     empty: list[str] = []
     descriptions: dict[str, Description] = {}
+    seen: dict[str, Seen] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (case, found) in enumerate(zip(scan.cases, pool.map(_open, scan.cases), strict=True), 1):
+        opened = pool.map(partial(_open, see=see), scan.cases)
+        for done, (case, found) in enumerate(zip(scan.cases, opened, strict=True), 1):
+            if isinstance(found, _Opened):
+                seen[case.id] = found.seen
             if isinstance(found, Problem):
                 problems.append(found)
             elif not found.foreground:
@@ -39,13 +57,14 @@ def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done
                 descriptions[case.id] = found.description
             progress(done, len(scan.cases))
     known = {case.id: case.patient for case in scan.cases}
-    return replace(
+    inspected = replace(
         scan,
         problems=tuple(problems),
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
         inspected=True,
     )
+    return inspected, seen
 
 
 def scan_lines(scan: FolderScan) -> list[str]:
@@ -104,13 +123,14 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
     }
 
 
-def _open(case: Case) -> _Opened | Problem:
+def _open(case: Case, *, see: See[Seen]) -> _Opened[Seen] | Problem:
     try:
-        pixels = reading.read_image(case).pixels
-        mask = reading.read_mask(case, pixels.shape[:2])
+        raw_image = reading.read_image(case)
+        mask = reading.read_mask(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
     except BiosegError as fault:
         return Problem(case.path, str(fault))
-    return _Opened(bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None)
+    description = suspicious.describe(raw_image.pixels, mask) if case.masks else None
+    return _Opened(bool(mask.any()), description, see(case, raw_image, mask))
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:

@@ -8,8 +8,7 @@ from PIL import Image
 from skimage.segmentation import expand_labels, find_boundaries
 
 from bioseg.images import png
-from bioseg.images.formats import RawImage
-from bioseg.images.prepare import percentile_window, to_bytes
+from bioseg.images.display import as_rgb
 from bioseg.outputs.segmented import Segmented
 from bioseg.types import Labels
 
@@ -32,7 +31,7 @@ def write(path: Path, segmented: Segmented) -> None:
     Raises:
         BiosegError: It could not be written.
     """
-    shown = _colours_of(segmented.raw_image)
+    shown = as_rgb(segmented.raw_image)
     labels = segmented.objects
     separated = segmented.prediction.labels is not None
     place = _places(labels.shape)
@@ -70,18 +69,6 @@ def _contours(labels: Labels, width: int) -> NDArray[np.bool_]:
         rest = np.where(edge, 0, labels)
         edge = edge | np.asarray(find_boundaries(np.pad(rest, 1), mode="inner"))[1:-1, 1:-1]
     return edge
-
-
-def _colours_of(raw_image: RawImage) -> NDArray[np.uint8]:
-    """[rows, cols, 3]: 8-bit colours as they are, all else in grey from its own 1st to 99th percentile, bright as meant."""
-    pixels = raw_image.pixels
-    if pixels.ndim == 3 and pixels.dtype == np.uint8:
-        return np.array(pixels[..., :3])
-    values = np.asarray(pixels[..., :3].mean(axis=-1) if pixels.ndim == 3 else pixels, np.float32)
-    finite = np.isfinite(values)
-    values = np.where(finite, values, values[finite].min())
-    grey = percentile_window(values * np.float32(np.sign(raw_image.slope) or 1), low=1.0, high=99.0)
-    return np.repeat(to_bytes(1 - grey if raw_image.inverted else grey)[..., None], 3, axis=2)
 
 
 def _places(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
