@@ -111,7 +111,7 @@ def _channels(count: int) -> str:
 
 def _size(value: float, usual: float) -> str:
     factor = 2 ** abs(value - usual)
-    return f"{factor:.1f} times {'as many' if value > usual else 'fewer'} pixels as usual"
+    return f"{factor:.1f} times {'as many pixels as' if value > usual else 'fewer pixels than'} usual"
 
 
 def _aspect(value: float, usual: float) -> str:

@@ -188,7 +188,7 @@ def found(scan: FolderScan) -> list[tuple[str, str]]:
         "Layout": scan.layout,
         "Images": f"{len(scan.cases):,} with ground truth, {splits.counted(masks, 'mask file')}",
         "Patients": f"{len(known):,}, known from {scan.patients_from}" if known else scan.patients_from,
-        "Split": "; ".join(_part(name, getattr(scan.split, name)) for name in splits.PARTS) if scan.split else "",
+        "Split": "; ".join(_part(name, part) for name in splits.PARTS if (part := getattr(scan.split, name, ()))),
     }
     return [(term, text) for term, text in pairs.items() if text]
 

@@ -66,8 +66,7 @@ def counts(title: str, names: Sequence[str], note: str = "") -> Distribution:
     shown = found if len(found) <= DISTINCT else found[: DISTINCT - 1]
     if rest := sum(count for _, count in found[len(shown) :]):
         shown = [*shown, (f"{len(found) - len(shown)} others", rest)]
-    lines = tuple((name, count / len(names), f"{count:,}") for name, count in shown)
-    return Distribution(title, ", ".join(f"{name}: {text}" for name, _, text in lines), lines=lines, note=note)
+    return _lines(title, shown, note)
 
 
 def histogram(title: str, values: Sequence[float], words: Words, note: str = "") -> Distribution:
@@ -81,8 +80,7 @@ def histogram(title: str, values: Sequence[float], words: Words, note: str = "")
     """
     array = np.asarray(values, float)
     if len(np.unique(array)) <= DISTINCT:
-        ordered = [words(value) for value in sorted(values)]
-        return counts(title, ordered, note)
+        return _lines(title, [*Counter(words(value) for value in sorted(values)).items()], note)
     low, high, middle = float(array.min()), float(array.max()), float(np.median(array))
     by_ratio = low > 0 and high / low > WIDE
     edges = np.geomspace(low, high, BARS + 1) if by_ratio else np.linspace(low, high, BARS + 1)
@@ -101,3 +99,9 @@ def histogram(title: str, values: Sequence[float], words: Words, note: str = "")
     )
     summary = f"{words(low)} to {words(high)}, median {words(middle)}"
     return Distribution(title, summary, bars, (words(low), words(high)), note=note)
+
+
+def _lines(title: str, found: Sequence[tuple[str, int]], note: str) -> Distribution:
+    total = sum(count for _, count in found)
+    lines = tuple((name, count / total, f"{count:,}") for name, count in found)
+    return Distribution(title, ", ".join(f"{name}: {text}" for name, _, text in lines), lines=lines, note=note)
