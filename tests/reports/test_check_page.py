@@ -66,10 +66,14 @@ def chest(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (255 * (values - values.min()) / np.ptp(values)).astype(np.uint8), left | right
 
 
+def save_image(folder: Path, name: str, pixels: np.ndarray, part: str = "images") -> None:
+    (folder / part).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(folder / part / f"{name}.png")
+
+
 def save(folder: Path, name: str, image: np.ndarray, mask: np.ndarray) -> None:
-    for part, pixels in (("images", image), ("masks", mask.astype(np.uint8) * 255)):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / part / f"{name}.png")
+    save_image(folder, name, image)
+    save_image(folder, name, mask.astype(np.uint8) * 255, "masks")
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +199,22 @@ def test_more_cases_than_are_shown(folder: Path, monkeypatch: pytest.MonkeyPatch
     said = Page(check_page.page(scan, seen))
     assert "The first 1 of 5 are shown here" in said.text
     assert "4 of 25, taken evenly" in said.text
-    assert len(said.images) <= 4 + 1 + 4
+    assert len(said.images) <= 4 + 1 + 6
+
+
+def test_classes_have_contours_of_their_own_and_a_share_each(tmp_path: Path) -> None:
+    for seed in range(3):
+        image, mask = chest(seed)
+        for part, pixels in (("lung", mask), ("heart", np.roll(~mask & (np.arange(SIZE_PX) > 48), 3))):
+            (tmp_path / "masks" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "masks" / part / f"c{seed}.png")
+        save_image(tmp_path, f"c{seed}", image)
+    check(tmp_path, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    said = Page(html)
+    assert all(html.count(f'<g class="k{colour}">') == 3 for colour in (0, 1)) and 'class="k2"' not in html
+    assert re.search(r"Contours: (heart lung|lung heart) ", said.text)
+    assert re.search(r"background [\d.]+% (heart|lung) [\d.]+% (heart|lung) [\d.]+% ", said.text)
 
 
 def test_the_contour_lies_where_the_mask_ends() -> None:
@@ -216,7 +235,7 @@ def test_histograms() -> None:
     assert sum(int(bar.label.rpartition(": ")[2]) for bar in made.bars) == 41
     assert max(bar.height for bar in made.bars) == HEIGHT and made.ends == ("1 px", "40 px")
     assert made.summary == "1 px to 40 px, median 21 px"
-    assert all(0 <= bar.left and bar.left + bar.width <= 1000 for bar in made.bars)
+    assert all(bar.left >= 0 and bar.left + bar.width <= 1000 for bar in made.bars)
     wide = histogram("Area", [1, 2, 3, 4, 5, 6, 10_000], str)
     assert len(wide.bars) > 3  # of equal ratio, or all but one would be in the first
     assert histogram("Area", [2, 1, 2], str).lines == (("1", 1 / 3, "1"), ("2", 2 / 3, "2"))

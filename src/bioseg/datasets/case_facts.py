@@ -1,6 +1,7 @@
 """A case in a few numbers, from which pages and comparisons are made without its pixels; about half a kilobyte each."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ class CaseFacts:
         high: 99th percentile.
         sharpness: Mean absolute Laplacian of the copy, by ``high − low``; 0 for an image of one value.
         foreground: Share of the image's area, [0, 1].
+        classes: (name, share of the image's area) of the classes that the data name.
         objects: Mask files or boxes where there are several, else 8-connected parts of the mask.
         content: Hash of the pixels, see :func:`bioseg.datasets.identity.content_hash`.
         mask_content: Hash of the ground truth's pixels.
@@ -46,21 +48,23 @@ class CaseFacts:
     high: float
     sharpness: float
     foreground: float
+    classes: tuple[tuple[str, float], ...]
     objects: int
     content: str
     mask_content: str
     look: bytes
 
 
-def of_case(case: Case, raw_image: RawImage, mask: Mask) -> CaseFacts:
+def of_case(case: Case, raw_image: RawImage, masks: Mapping[str, Mask]) -> CaseFacts:
     """Take the numbers of a case.
 
     Args:
         case: With ground truth.
         raw_image: Its image.
-        mask: Its foreground, [rows, cols].
+        masks: [rows, cols] of each class by its name; of what has no name by "".
     """
     pixels = raw_image.pixels
+    mask = np.any([*masks.values()], axis=0)
     grey = shrunk(pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1, dtype=np.float32), SIDE_PX)
     values = grey * np.float32(raw_image.slope) + np.float32(raw_image.intercept)
     low, median, high = (float(value) for value in np.percentile(values, (1, 50, 99)))
@@ -73,9 +77,10 @@ def of_case(case: Case, raw_image: RawImage, mask: Mask) -> CaseFacts:
         high=high,
         sharpness=float(np.abs(ndimage.laplace(values)).mean()) / (high - low) if high > low else 0.0,
         foreground=float(mask.mean()),
+        classes=tuple((name, float(one.mean())) for name, one in masks.items() if name),
         objects=_objects(case, mask),
         content=content_hash(raw_image),
-        mask_content=hashlib.sha256(f"{mask.shape}".encode() + np.packbits(mask).tobytes()).hexdigest()[:16],
+        mask_content=_hash(masks),
         look=look(grey),
     )
 
@@ -97,6 +102,13 @@ def look(grey: NDArray[np.float32]) -> bytes:
     waves = np.asarray(fft.dctn(small, norm="ortho"))[:LOOK_BITS, :LOOK_BITS].ravel()
     waves[0] = 0  # the mean
     return np.packbits(waves > np.median(waves)).tobytes()
+
+
+def _hash(masks: Mapping[str, Mask]) -> str:
+    digest = hashlib.sha256()
+    for name, mask in sorted(masks.items()):
+        digest.update(f"{name} {mask.shape}".encode() + np.packbits(mask).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _objects(case: Case, mask: Mask) -> int:

@@ -1,12 +1,14 @@
 """Open every file of a folder and say what was found: for people and for machines."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from bioseg.datasets import cases as reading
 from bioseg.datasets import splits, suspicious
@@ -18,8 +20,9 @@ from bioseg.images.raw_image import RawImage
 from bioseg.types import BiosegError, Case, Mask, Problem, Progress
 
 Seen = TypeVar("Seen")
-See = Callable[[Case, RawImage, Mask], Seen]
-"""What is made of a case while its files are open: (case, image, foreground [rows, cols]); threads call it."""
+See = Callable[[Case, RawImage, Mapping[str, Mask]], Seen]
+"""What is made of a case while its files are open: (case, image, the mask [rows, cols] of each class by its name, of what has
+no name by ""); threads call it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class _Opened(Generic[Seen]):
 
 def inspect(scan: FolderScan, progress: Progress = lambda done, total: None) -> FolderScan:
     """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong."""
-    return examine(scan, lambda case, raw_image, mask: None, progress)[0]
+    return examine(scan, lambda case, raw_image, masks: None, progress)[0]
 
 
 def examine(
@@ -126,11 +129,12 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
 def _open(case: Case, *, see: See[Seen]) -> _Opened[Seen] | Problem:
     try:
         raw_image = reading.read_image(case)
-        mask = reading.read_mask(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
+        masks = reading.read_by_name(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
     except BiosegError as fault:
         return Problem(case.path, str(fault))
+    mask = np.any([*masks.values()], axis=0)
     description = suspicious.describe(raw_image.pixels, mask) if case.masks else None
-    return _Opened(bool(mask.any()), description, see(case, raw_image, mask))
+    return _Opened(bool(mask.any()), description, see(case, raw_image, masks))
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """One page that shows a data set: what was found in it, what to look at first, and every image with its mask."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from bioseg import files
 from bioseg.datasets import case_facts, duplicates, outlying, patients, splits
 from bioseg.datasets.case_facts import CaseFacts
 from bioseg.datasets.folders import FolderScan
+from bioseg.datasets.inspection import See
 from bioseg.datasets.tree import escaped
 from bioseg.images.raw_image import RawImage
 from bioseg.reports import templates, thumbnails
@@ -24,6 +25,8 @@ ALL, SMALL_PX = 1000, 112
 """So many cases are shown small, taken evenly from all, and the longer side of each."""
 GROUPS, MEMBERS = 40, 6
 """So many groups of duplicates are shown, and so many images of each."""
+COLOURS = 7
+"""Contours of so many classes differ in colour; the page's style holds the colours of Okabe and Ito (2008)."""
 NAMES = 60
 """So many names of one kind are listed."""
 
@@ -87,16 +90,16 @@ def check_target(path: Path) -> None:
         raise BiosegError(f"{path}: is not a page that `bioseg data check` wrote; choose another name for --report")
 
 
-def viewer(cases: Sequence[Case]) -> Callable[[Case, RawImage, Mask], Seen]:
+def viewer(cases: Sequence[Case]) -> See[Seen]:
     """What :func:`bioseg.datasets.inspection.examine` is to make of each of ``cases`` for the page.
 
     About a kilobyte is kept of a case, and four more of the first :data:`ALL` thumbnails.
     """
     chosen = {case.id for case in evenly(cases, ALL)}
 
-    def see(case: Case, raw_image: RawImage, mask: Mask) -> Seen:
-        drawn = thumbnails.thumbnail(raw_image, mask, SMALL_PX) if case.id in chosen else None
-        return Seen(case_facts.of_case(case, raw_image, mask), drawn)
+    def see(case: Case, raw_image: RawImage, masks: Mapping[str, Mask]) -> Seen:
+        drawn = thumbnails.thumbnail(raw_image, masks, SMALL_PX) if case.id in chosen else None
+        return Seen(case_facts.of_case(case, raw_image, masks), drawn)
 
     return see
 
@@ -152,6 +155,7 @@ def page(scan: FolderScan, seen: Mapping[str, Seen], progress: Progress = lambda
             distributions=distributions(scan, facts),
             others=tiles(others),
             rest=len(facts) - len({*first, *members}),
+            colours={name: place % COLOURS for place, name in enumerate(class_names(facts.values()))},
             height=HEIGHT,
             steps=STEPS,
             names=NAMES,
@@ -225,7 +229,6 @@ def distributions(scan: FolderScan, facts: Mapping[str, CaseFacts]) -> list[Dist
     spacings = [one.spacing_mm for one in all_facts if one.spacing_mm]
     unknown = len(all_facts) - len(spacings)
     known = [case.patient for case in scan.cases if case.patient and case.id in facts]
-    covered = sum(one.foreground for one in all_facts) / len(all_facts)
     low, high = (sorted(getattr(one, end) for one in all_facts)[len(all_facts) // 2] for end in ("low", "high"))
     made = [
         _sizes(all_facts),
@@ -237,7 +240,7 @@ def distributions(scan: FolderScan, facts: Mapping[str, CaseFacts]) -> list[Dist
         histogram("Foreground, share of the image", [one.foreground for one in all_facts], lambda value: f"{value:.1%}"),
         histogram("Objects per image", [one.objects for one in all_facts], lambda value: f"{value:,.0f}",
                   "Mask files or boxes where an image has several, else connected parts of its mask."),
-        shares("Class balance, mean share of the image", [("background", 1 - covered), ("foreground", covered)]),
+        shares("Class balance, mean share of the image", _balance(all_facts)),
     ]  # fmt: skip
     if spacings:
         note = f"Unknown for {unknown:,} images." if unknown else ""
@@ -251,6 +254,19 @@ def distributions(scan: FolderScan, facts: Mapping[str, CaseFacts]) -> list[Dist
 def evenly(cases: Sequence[Case], most: int) -> list[Case]:
     """All cases, or ``most`` of them at even distances."""
     return [cases[place * len(cases) // most] for place in range(most)] if len(cases) > most else list(cases)
+
+
+def class_names(facts: Iterable[CaseFacts]) -> list[str]:
+    """The classes that the data name, in their order; "" alone where they name none."""
+    return list(dict.fromkeys(name for one in facts for name, _ in one.classes)) or [""]
+
+
+def _balance(facts: Sequence[CaseFacts]) -> list[tuple[str, float]]:
+    """(class, mean share); an image without a class counts as 0 of it."""
+    names = class_names(facts)
+    covered = {name: sum(dict(one.classes).get(name, 0.0) for one in facts) / len(facts) for name in names if name}
+    total = sum(one.foreground for one in facts) / len(facts)
+    return [("background", 1 - total), *(covered or {"foreground": total}).items()]
 
 
 def _sizes(facts: Sequence[CaseFacts]) -> Distribution:

@@ -33,13 +33,13 @@ class Thumbnail:
         source: The image as a data URI.
         width: px.
         height: px.
-        contour: SVG path in ``STEPS``-th parts of a pixel; empty without foreground.
+        contours: (class, SVG path in ``STEPS``-th parts of a pixel) of each class that has foreground.
     """
 
     source: str
     width: int
     height: int
-    contour: str
+    contours: tuple[tuple[str, str], ...]
 
 
 def draw(wanted: Mapping[Case, int], progress: Progress = lambda done, total: None) -> dict[str, Thumbnail]:
@@ -58,8 +58,8 @@ def draw(wanted: Mapping[Case, int], progress: Progress = lambda done, total: No
     return found
 
 
-def thumbnail(raw_image: RawImage, mask: Mask, longest_px: int) -> Thumbnail:
-    """An image of at most ``longest_px`` with the contour of ``mask``, which is on the image's own grid."""
+def thumbnail(raw_image: RawImage, masks: Mapping[str, Mask], longest_px: int) -> Thumbnail:
+    """An image of at most ``longest_px`` with the contours of ``masks``, which are on the image's own grid."""
     pixels = display.thumbnail(raw_image, longest_px)
     rows, cols = pixels.shape[:2]
     grey = bool((pixels == pixels[..., :1]).all())
@@ -67,16 +67,17 @@ def thumbnail(raw_image: RawImage, mask: Mask, longest_px: int) -> Thumbnail:
     kind = "webp" if features.check("webp") else "jpeg"
     Image.fromarray(pixels[..., 0] if grey else pixels).save(data, kind, quality=QUALITY)
     source = f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
-    return Thumbnail(source, cols, rows, " ".join(_paths(display.shrunk(mask, max(rows, cols)))))
+    drawn = {name: " ".join(_paths(display.shrunk(mask, max(rows, cols)))) for name, mask in masks.items()}
+    return Thumbnail(source, cols, rows, tuple((name, path) for name, path in drawn.items() if path))
 
 
 def _drawn(case: Case, longest_px: int) -> Thumbnail | None:
     try:
         raw_image = reading.read_image(case)
-        mask = reading.read_mask(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
+        masks = reading.read_by_name(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
     except BiosegError:
         return None
-    return thumbnail(raw_image, mask, longest_px)
+    return thumbnail(raw_image, masks, longest_px)
 
 
 def _paths(covered: NDArray[np.float32]) -> Iterator[str]:
