@@ -31,8 +31,19 @@ FILES = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on real data run where the archives are; elsewhere they are skipped by name, not in silence."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """A part of the tests, for machines side by side."""
+    parser.addoption("--shard", default="1/1", help="K/N: the Kth of N parts; whole files, spread evenly.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One shard. Tests on real data run where the archives are; elsewhere they are skipped by name, not in silence."""
+    shard, shards = map(int, config.getoption("--shard").split("/"))
+    assert 1 <= shard <= shards, "--shard K/N: K from 1 to N"
+    files = sorted({item.path for item in items})
+    chosen = set(files[shard - 1 :: shards])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in chosen])
+    items[:] = [item for item in items if item.path in chosen]
     if not ARCHIVES.is_dir():
         absent = pytest.mark.skip(reason=f"no archives at {ARCHIVES}; set BIOSEG_ARCHIVES")
         for item in items:
