@@ -1,6 +1,8 @@
 """The contract of every network."""
 
+import copy
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -37,11 +39,19 @@ def test_every_network_is_here() -> None:
     assert len(builders) == len(NETWORKS) == 9
 
 
+@cache
+def built(name: str) -> nn.Module:
+    """Built once: millions of random numbers take longer than most of what is tested."""
+    torch.manual_seed(0)
+    return NETWORKS[name][0]()
+
+
 @pytest.fixture(params=NETWORKS)
 def one(request: pytest.FixtureRequest) -> tuple[nn.Module, int, int, int]:
-    build, channels, trainable, whole = NETWORKS[request.param]
-    torch.manual_seed(0)
-    return build(), channels, trainable, whole
+    _, channels, trainable, whole = NETWORKS[request.param]
+    network = copy.deepcopy(built(request.param))
+    torch.manual_seed(1)
+    return network, channels, trainable, whole
 
 
 def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
