@@ -86,7 +86,7 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
     assert {kind.__name__ for kind in reached} == {
         "Training", "SegmentationRecipe", "AdversarialTraining", "TranslationRecipe", "Preparation", "Placement",
         "Augmentation", "Parameters", "Postprocess", "Prediction", "Instances", "Boxes", "Distribution", "Logistic",
-        "QualityModel",
+        "QualityModel", "Applicability", "Interval",
     }  # fmt: skip
     for kind in reached:
         own = kind.__dict__.get("__post_init__")
@@ -97,7 +97,8 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
 CHECKING = {
     "check", "BiosegError", "len", "set", "list", "map", "zoom", "targets", "quality", "preparation", "fit", "evaluated_on",
     "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits",
-    "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe",
+    "measure", "low", "high", "WORDS", "join",
+    "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe", "select",
 }  # fmt: skip
 """Names that ``__post_init__`` of a specification may use."""
 

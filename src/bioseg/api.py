@@ -32,8 +32,8 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, b
 
 def train(
     recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
-    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False,
-    callbacks: Callbacks = SILENT,
+    settings: Sequence[str] = (), channels: Sequence[str | int] = (), resume: bool = False, device: str = "auto",
+    allow_code: bool = False, callbacks: Callbacks = SILENT,
 ) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
@@ -44,6 +44,7 @@ def train(
         folds: Cross-validate with this many folds, patients kept apart; 0: one split.
         split: A table with the columns ``id`` and ``part`` (train, validation, test) instead of the recipe's split.
         settings: ``path=value`` each, as ``--set`` takes them.
+        channels: The channels of the images to use, by number from 1 or by name; empty: all.
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: The recipe may name functions that are not bioseg's.
@@ -56,12 +57,14 @@ def train(
     from bioseg.datasets.splits import from_csv
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as run_training
+    from bioseg.settings import channel_settings
 
     how = user_code.get_recipe(recipe, allow=allow_code) if isinstance(recipe, str) else recipe
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device, allow_code=allow_code)
+    asked = (*channel_settings(how, channels), *settings)
+    job = TrainJob(how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code)
     return run_training(job, callbacks)
 
 

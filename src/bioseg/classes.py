@@ -12,6 +12,9 @@ from bioseg.types import BiosegError, Labels, Mask, Probability
 FOREGROUND = "foreground"
 """The class of a recipe that names none: whatever the masks show."""
 
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+"""Of classes and objects, in order; told apart with every kind of colour vision (Okabe and Ito 2008)."""
+
 RESERVED = frozenset({"background", "marker", "presence"})
 MOST = 254
 

@@ -1,11 +1,15 @@
 """``--set path=value``: a recipe with one value replaced."""
 
 import dataclasses
+import inspect
+import json
 import sys
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from bioseg import files
 from bioseg.migration import new_name
+from bioseg.recipe import SegmentationRecipe
 from bioseg.record import decode
 from bioseg.specs import Call
 from bioseg.types import BiosegError
@@ -37,6 +41,20 @@ def override(recipe: R, setting: str) -> R:
     except BiosegError as fault:
         raise BiosegError(f"--set {setting[:200]}: {fault}") from None
     return changed
+
+
+def channel_settings(recipe: SegmentationRecipe, names: Sequence[str | int]) -> tuple[str, ...]:
+    """The settings with which a recipe uses these channels; none for no names.
+
+    Args:
+        recipe: Whose network takes ``in_channels`` where their number matters to it.
+        names: Channels by number from 1 or by name.
+    """
+    if not names:
+        return ()
+    told = "in_channels" in inspect.signature(recipe.network.function).parameters
+    network = (f"network.in_channels={len(names)}",) if told else ()
+    return (f"preparation.channels={len(names)}", f"preparation.select={json.dumps(list(names))}", *network)
 
 
 def _replaced(whole: Any, path: list[str], value: Any) -> Any:

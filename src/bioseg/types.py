@@ -162,7 +162,9 @@ class Case:
             patient, see :attr:`group`.
         image: The image's file, or the content of one.
         masks: Mask files. Several are parts of one ground truth (left and right lung, or one nucleus each): their union
-            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px.
+            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px; an
+            annotation file of another program, see :mod:`bioseg.datasets.annotations`, may hold many objects, and those
+            of other images.
             Empty where there is no ground truth, or where ``boxes`` are the ground truth.
         mask_classes: The class that each of ``masks`` shows; empty: the files say, or there is one class only.
         label_values: What the values in mask files stand for, where a table says so; masks are label images then.
@@ -171,6 +173,8 @@ class Case:
             first.
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
+        level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
+        folder: Where its outputs go in an output folder, such as ``PAT/STUDY``; empty: into that itself.
     """
 
     id: str
@@ -183,6 +187,8 @@ class Case:
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
     raw_format: RawFormat | None = None
+    level: int = 0
+    folder: str = ""
 
     @property
     def has_truth(self) -> bool:

@@ -137,6 +137,30 @@ def test_it_can_be_exported(one: tuple[nn.Module, int, int, int]) -> None:
         assert torch.allclose(exported(images), network(images), atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_channels_are_projected_to_three_at_first_as_means(channels: int) -> None:
+    weight = pretrained(imagenet=False, in_channels=channels).project.weight[:, :, 0, 0]
+    assert weight.sum(1).tolist() == pytest.approx([1, 1, 1]) and (weight.sum(0) > 0).all()
+    keys = set(pretrained(imagenet=False, in_channels=channels).state_dict())
+    assert keys - set(pretrained(imagenet=False).state_dict()) == {"project.weight"}
+
+
+def test_four_channels_learn_and_have_logits_of_their_size(device: torch.device) -> None:
+    network = place(pretrained(imagenet=False, in_channels=4), device).train()
+    logits = network(torch.rand(2, 4, 33, 47, device=device))
+    logits.square().sum().backward()
+    assert logits.shape == (2, 1, 33, 47) and network.project.weight.grad.abs().min() > 0
+
+
+def test_one_and_three_channels_are_one_network() -> None:
+    torch.manual_seed(0)
+    one = pretrained(imagenet=False, in_channels=1).eval()
+    torch.manual_seed(0)
+    three, image = pretrained(imagenet=False).eval(), torch.rand(1, 1, 40, 33)
+    assert one.state_dict().keys() == three.state_dict().keys()
+    assert torch.equal(one(image), three(image)) and torch.equal(three(image), three(image.expand(-1, 3, -1, -1)))
+
+
 def test_the_studies_initialisations() -> None:
     torch.manual_seed(0)
     nuclei, cxr = unet.nuclei_unet(), unet.cxr_unet()

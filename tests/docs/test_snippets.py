@@ -44,6 +44,8 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "classes.md",
+    "channels.md",
     "python.md",
     "pretrained-models.md",
     "translate.md",
@@ -51,6 +53,7 @@ LONG = {
     "first-model.md",
     "objects-and-boxes.md",
     "export.md",
+    "annotations.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 

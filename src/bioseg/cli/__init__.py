@@ -1,14 +1,16 @@
 """The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
 
+import logging
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import common, exporting, listing, studies
-from bioseg.cli.common import Device, Json, examples
+from bioseg.cli import common, converting, exporting, listing, studies
+from bioseg.cli.common import Channel, Device, Json, examples
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
 
@@ -73,6 +75,7 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
+    channel: Channel = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
@@ -83,17 +86,21 @@ def train(
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
     from bioseg.recipe import TranslationRecipe
+    from bioseg.settings import channel_settings
     from bioseg.specs import call
 
     asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
     how, command = user_code.get_recipe(recipe, allow=allow_code), " ".join(["bioseg", *sys.argv[1:]])
     if isinstance(how, TranslationRecipe):
-        if target is None or folds or split:
-            raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
+        if target is None or folds or split or channel:
+            raise BiosegError(
+                f"{recipe}: trains a translation model; give --target, and none of --folds, --split and --channel"
+            )
         _train_translator(how, data, target, out, asked, resume, device, command)
         return
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
+    asked = (*channel_settings(how, common.words(channel)), *asked)
     part = call(from_csv, path=str(split)) if split else None
     job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
     with common.screen() as screen:
@@ -120,6 +127,7 @@ def evaluate(
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
+    channel: Channel = "",
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
@@ -130,7 +138,8 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend)
+        options = (translator, adapt, unseen_only, device, allow_code, backend, common.words(channel))
+        job = EvaluateJob(model, data, out, *options)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -156,6 +165,11 @@ def predict(
         str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    channel: Channel = "",
+    level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="Write DICOM PatientIDs into tables, not hashes of them.")
+    ] = False,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
@@ -167,22 +181,24 @@ def predict(
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = find_images(paths)
-    predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
-    if translator:
-        from bioseg.pipelines.translate import translating
-
-        predictor = translating(predictor, open_translator(translator, device))
     with common.screen() as screen:
+        cases = [replace(case, level=level) for case in find_images(paths, common.callbacks(screen))]
+        predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
+        if channel:
+            predictor = predictor.with_channels(*common.words(channel))
+        if translator:
+            from bioseg.pipelines.translate import translating
+
+            predictor = translating(predictor, open_translator(translator, device))
         if adapt:
             from bioseg.pipelines.adapt import adapted
 
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
-        count, problems = work(
-            predictor, cases, out, save=save, probabilities=probabilities, callbacks=common.callbacks(screen)
-        )
-    screen.log(f"{count} of {len(cases)} images segmented in {out}")
+        _, problems = work(
+            predictor, cases, out, save=save, probabilities=probabilities, identifiers=identifiers,
+            callbacks=common.callbacks(screen),
+        )  # fmt: skip
     common.finish(screen, problems)
 
 
@@ -235,6 +251,7 @@ app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --o
 data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --report page.html"))(
     listing.data_check
 )
+data_app.command("convert", epilog=examples("bioseg data convert annotated as-coco --to coco"))(converting.data_convert)
 app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
 app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
@@ -246,6 +263,7 @@ def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
     share_processor()
     warnings.filterwarnings("ignore", module="pydicom|highdicom")  # about headers that others wrote
+    logging.getLogger("roifile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bioseg.cli import common
-from bioseg.cli.common import Json
+from bioseg.cli.common import Channel, Json
 
 
 def recipes(as_json: Json = False) -> None:
@@ -83,6 +83,7 @@ def models(as_json: Json = False) -> None:
 
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
+    channel: Channel = "",
     page: Annotated[
         Path | None, typer.Option("--report", help="Page to write: every image with its mask, what stands out first.")
     ] = None,
@@ -93,7 +94,7 @@ def data_check(
     from bioseg.pipelines.check import check
 
     with common.screen() as screen:
-        scan = check(folder, page, common.callbacks(screen))
+        scan = check(folder, page, common.callbacks(screen), select=common.words(channel))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bioseg.datasets import annotations, targets
 from bioseg.datasets import cases as reading
-from bioseg.datasets import targets
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
 from bioseg.types import BiosegError, Case
@@ -83,7 +83,12 @@ def key(cases: Sequence[Case], how: Preparation) -> str:
 
 def _code() -> list[Path]:
     """The source files whose functions make prepared arrays of files."""
-    return [*sorted(Path(prepare.__file__).parent.glob("*.py")), Path(reading.__file__), Path(targets.__file__)]
+    folders = (Path(prepare.__file__).parent, Path(annotations.__file__).parent)
+    return [
+        *(path for folder in folders for path in sorted(folder.glob("*.py"))),
+        Path(reading.__file__),
+        Path(targets.__file__),
+    ]
 
 
 def read(path: Path) -> Entry | None:

@@ -28,7 +28,7 @@ class CaseFacts:
         shape: (rows, cols), px.
         channels: 1 for grey.
         spacing_mm: Distance between pixel centres (rows, cols); None where it is unknown.
-        low: 1st percentile of the intensities, in the file's unit (HU for CT); colours count by their mean.
+        low: 1st percentile of the intensities, in the file's unit (HU for CT); colours and channels count by their mean.
         median: 50th percentile.
         high: 99th percentile.
         sharpness: Mean absolute Laplacian of the copy, by ``high − low``; 0 for an image of one value.
@@ -65,7 +65,8 @@ def of_case(case: Case, raw_image: RawImage, masks: Mapping[str, Mask]) -> CaseF
     """
     pixels = raw_image.pixels
     mask = np.any([*masks.values()], axis=0)
-    grey = shrunk(pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1, dtype=np.float32), SIDE_PX)
+    shown = pixels[..., :3] if raw_image.colour else pixels
+    grey = shrunk(shown if shown.ndim == 2 else shown.mean(axis=-1, dtype=np.float32), SIDE_PX)
     values = grey * np.float32(raw_image.slope) + np.float32(raw_image.intercept)
     low, median, high = (float(value) for value in np.percentile(values, (1, 50, 99)))
     return CaseFacts(

@@ -1,12 +1,14 @@
 """A case's image and ground truth, read from its files. Masks lie on the image's own grid."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bioseg.classes import EVERYTHING, Classes
+from bioseg.datasets import annotations
 from bioseg.images import formats
 from bioseg.images.formats import RawImage
 from bioseg.types import Array, BiosegError, Box, Case, Labels, LabelValue, Mask, Part, printable
@@ -20,8 +22,19 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read(case.image, case.raw_format)
-    return raw_image if raw_image.spacing_mm else replace(raw_image, spacing_mm=case.spacing_mm)
+    raw_image = formats.read(case.image, case.raw_format, level=case.level)
+    if raw_image.spacing_mm or not case.spacing_mm:
+        return raw_image
+    return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")
+
+
+@contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """Put the name of a case's image before the message of what goes wrong with it after it was read."""
+    try:
+        yield
+    except BiosegError as fault:
+        raise BiosegError(f"{printable(case.path)}: {fault}") from None
 
 
 def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
@@ -30,6 +43,8 @@ def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
     Raises:
         BiosegError: See :func:`each_part`.
     """
+    if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
+        return annotations.united(annotations.read(case.masks[0], shape, case.path), shape)
     union = np.zeros(shape, np.bool_)
     for part in each_part(case, shape):
         union |= part.mask
@@ -87,7 +102,8 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
 
     A single file keeps its own numbers if it is a label image: several flat regions of one value each (or of one colour,
     numbered in order). If it is a mask it is one object, soft edges included; touching parts are not separated. In a file
-    whose values are classes, every 8-connected component of a class is an object.
+    whose values are classes, every 8-connected component of a class is an object. An annotation file, see
+    :mod:`bioseg.datasets.annotations`, has an object for everything that is drawn in it.
 
     Args:
         case: With ground truth.
@@ -100,6 +116,8 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
     Raises:
         BiosegError: See :func:`each_part`.
     """
+    if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
+        return annotations.numbered(annotations.read(case.masks[0], shape, case.path), shape)
     by_value = _by_value(case, classes)
     if len(case.masks) == 1 and not (case.boxes or by_value) and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
@@ -120,6 +138,7 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
 def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING) -> Iterator[Part]:
     """The parts of a case's ground truth one by one, on the image's grid: its mask files in order, then its boxes.
 
+    What is drawn in an annotation file, see :mod:`bioseg.datasets.annotations`, is a part each, with the name given there.
     Foreground is: in a mask, a pixel with a value above 0 in any channel but alpha (in a JPEG, whose edges ring, above
     half of white); in a ``.txt`` contour, a pixel whose centre lies in the polygon; in a box, whose edges are truncated
     to whole pixels, every pixel. A file whose values are classes has a part for each value. The masks of a headerless
@@ -139,7 +158,9 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
     if not case.has_truth:
         raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
     for path, name in zip(case.masks, case.mask_classes or [""] * len(case.masks), strict=True):
-        if path.suffix.lower() == ".txt":
+        if annotations.format_of(path):
+            yield from (Part(name or one.name, one.mask) for one in annotations.read(path, shape, case.path))
+        elif path.suffix.lower() == ".txt":
             yield Part(name, _polygon(path, shape))
         elif name or not _by_value(case, classes):
             yield Part(name, _on_grid(_foreground(path), path, case, shape))
@@ -183,7 +204,8 @@ def _foreground(path: Path) -> Mask:
     raw_image = formats.read(path)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
-    mask: Mask = (values if values.ndim == 2 else values[..., :3].max(axis=-1)) > floor
+    shown = values[..., :3] if raw_image.colour else values
+    mask: Mask = (values if values.ndim == 2 else shown.max(axis=-1)) > floor
     return mask
 
 
@@ -234,6 +256,8 @@ def _one_channel(values: Array) -> Array:
     if values.ndim == 2:
         return values
     colours = values[..., :3]
+    if colours.shape[-1] < 3:
+        return np.asarray(values.max(axis=-1))
     if (colours == colours[..., :1]).all():
         return colours[..., 0]
     if not np.issubdtype(values.dtype, np.integer):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg.datasets import pairing, patients, splits
-from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
+from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nnunet, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
 from bioseg.datasets.splits import Split, counted
@@ -24,6 +24,7 @@ KNOWN: dict[str, Layout] = {
     "Sunnybrook left ventricle": cardiac_lv.list_cases,
     "CT lung slices": ct_lungs.list_cases,
     "Data Science Bowl nuclei": nuclei.list_cases,
+    "nnU-Net": nnunet.list_cases,
 }
 CHEST = frozenset({"Montgomery", "Shenzhen", "JSRT"})
 """Sets of one kind: where several lie in one folder, they are one data set."""
@@ -43,6 +44,7 @@ class FolderScan:
         without_image: Masks that found none.
         ambiguous: PNG files beside an image of the same name that do not look like its mask; none is used as one.
         skipped: Folders and files that were left alone, and why.
+        not_understood: Files that are neither images nor annotations of a known format.
         patients_from: Where patients are known from, in words.
         split: The folder's own, where it has ``train`` and ``val`` or ``test`` parts.
         warnings: What a person should know before training, a line each.
@@ -50,6 +52,7 @@ class FolderScan:
         empty: Ids of cases whose masks have no foreground; known only after that, too.
         suspicious: Cases whose ground truth may be wrong; known only after that, too.
         inspected: Whether every file was opened.
+        channels: Grey, colour or measured channels, and of how many images; known only then.
     """
 
     folder: Path
@@ -59,6 +62,7 @@ class FolderScan:
     without_image: tuple[Path, ...] = ()
     ambiguous: tuple[Path, ...] = ()
     skipped: tuple[Problem, ...] = ()
+    not_understood: tuple[Path, ...] = ()
     patients_from: str = ""
     split: Split | None = None
     warnings: tuple[str, ...] = ()
@@ -66,6 +70,7 @@ class FolderScan:
     empty: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] = ()
     inspected: bool = False
+    channels: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -188,6 +193,10 @@ def _by_names(folder: Path) -> FolderScan:
     found = pairing.pair(folder, tree.files)
     known = patients.identify(folder, found.cases)
     split, warnings = _own_split(folder, known.cases)
+    if found.unused:
+        names = patients.few([escaped(path.name) for path in found.unused])
+        count = counted(len(found.unused), "file")
+        warnings.append(f"left out, since the images have their ground truth in another form, too: {count}: {names}")
     return FolderScan(
         folder,
         "images and masks paired by name",
@@ -196,6 +205,7 @@ def _by_names(folder: Path) -> FolderScan:
         found.without_image,
         found.ambiguous,
         tree.skipped,
+        found.others,
         known.source,
         split,
         (*known.warnings, *warnings),

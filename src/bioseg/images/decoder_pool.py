@@ -17,12 +17,12 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage
 from bioseg.types import Array
 
 SECONDS = (15.0, 1e-6)
@@ -34,27 +34,30 @@ MAX_PROCESSES = max(2, min(8, os.cpu_count() or 1))
 """Decoders at work at the same time; further threads wait for one."""
 
 
-def read_size(source: Path | bytes) -> tuple[int, int]:
+def read_size(source: Path | bytes, level: int = 0) -> tuple[int, int]:
     """(rows, cols) from an image's header.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize)
+    message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize, level=level)
     rows, cols = message["shape"]
     return rows, cols
 
 
-def read_image(source: Path | bytes, max_pixels: int) -> RawImage:
-    """The image in a file, or in the content of one.
+def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None, level: int = 0) -> RawImage:
+    """The image in a file, or in the content of one; of several planes the one of this number, from 0.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels)
-    facts = message["facts"]
-    spacing_mm = facts.pop("spacing_mm")
-    return RawImage(pixels, spacing_mm=tuple(spacing_mm) if spacing_mm else None, **facts)
+    message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels, plane=plane, level=level)
+    facts: dict[str, Any] = {
+        name: tuple(fact) if isinstance(fact, list) else fact for name, fact in message["facts"].items()
+    }
+    if facts["acquisition"]:
+        facts["acquisition"] = Acquisition(*facts["acquisition"])
+    return RawImage(pixels, **facts)
 
 
 @cache
@@ -95,7 +98,9 @@ class _Pool:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
-    def ask(self, source: Path | bytes, *, header_only: bool, max_pixels: int) -> tuple[Message, Array]:
+    def ask(
+        self, source: Path | bytes, *, header_only: bool, max_pixels: int, plane: int | None = None, level: int = 0
+    ) -> tuple[Message, Array]:
         """A decoder's last message, and the pixels that came with it, empty for a header."""
         content = source if isinstance(source, bytes) else b""
         path = None if isinstance(source, bytes) else os.fsencode(os.path.abspath(source)).decode("latin-1")
@@ -105,6 +110,8 @@ class _Pool:
             "bytes": len(content),
             "header_only": header_only,
             "max_pixels": max_pixels,
+            "plane": plane,
+            "level": level,
             "seconds": SECONDS,
             "memory": MEMORY,
         }

@@ -4,14 +4,18 @@ import math
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from bioseg.images.raw_image import Header, RawImage, UnreadableImage, from_pixels
+from bioseg.images.raw_image import Acquisition, Header, RawImage, UnreadableImage, from_pixels
+from bioseg.types import printable
 
+PLANES = ("SAGITTAL", "CORONAL", "AXIAL")
+"""Of a slice whose normal points along x, y or z of the patient."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -40,7 +44,7 @@ def open_header(file: BinaryIO) -> Header | None:
     frames = int(_number(header, "NumberOfFrames", 1))
     if frames not in (0, 1):
         raise UnreadableImage(f"{frames} frames in one DICOM file; save the one to use as a file of its own")
-    return Header((int(header.Rows), int(header.Columns)), lambda: _decode(file))
+    return Header((int(header.Rows), int(header.Columns)), lambda plane: _decode(file))
 
 
 def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:
@@ -59,11 +63,13 @@ def _decode(file: BinaryIO) -> RawImage:
     _check_syntax(dataset.file_meta.TransferSyntaxUID)
     pixels = pixel_array(dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return replace(from_pixels(apply_color_lut(pixels, dataset)), spacing_mm=_spacing(dataset))
+        coloured = from_pixels(apply_color_lut(pixels, dataset))
+        return replace(coloured, **_spacing(dataset), acquisition=_acquisition(dataset))
     raw_image = from_pixels(pixels)
     return replace(
         raw_image,
-        spacing_mm=_spacing(dataset),
+        **_spacing(dataset),
+        acquisition=_acquisition(dataset),
         inverted=dataset.PhotometricInterpretation == "MONOCHROME1",
         slope=_number(dataset, "RescaleSlope", 1.0),
         intercept=_number(dataset, "RescaleIntercept", 0.0),
@@ -95,15 +101,39 @@ def _check_syntax(syntax: UID) -> None:
         )
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+def _spacing(dataset: Dataset) -> dict[str, Any]:
     """Measured in the patient if given, else at the detector, which magnification makes a little too large."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+    for keyword, where in (("PixelSpacing", ""), ("ImagerPixelSpacing", " (at the detector, magnified)")):
         values = _value(dataset, keyword)
         if values is not None and not isinstance(values, str | float) and len(values) == 2:
             rows, cols = (_finite(value, 0.0) for value in values)
             if rows > 0 and cols > 0:
-                return rows, cols
-    return None
+                return {"spacing_mm": (rows, cols), "spacing_from": f"{keyword}{where}"}
+    return {}
+
+
+def _acquisition(dataset: Dataset) -> Acquisition:
+    return Acquisition(
+        _word(dataset, "Modality"),
+        _word(dataset, "BodyPartExamined"),
+        _word(dataset, "ViewPosition") or _plane(dataset),
+    )
+
+
+def _plane(dataset: Dataset) -> str:
+    """The plane that a slice is closest to; empty where it does not say how it lies in the patient."""
+    values = _value(dataset, "ImageOrientationPatient")
+    if values is None or isinstance(values, str | float) or len(values) != 6:
+        return ""
+    row, col = np.array([_finite(value, 0.0) for value in values]).reshape(2, 3)
+    normal = abs(np.cross(row, col))
+    return PLANES[int(normal.argmax())] if normal.max() > 0 else ""
+
+
+def _word(dataset: Dataset, keyword: str) -> str:
+    """The text of an optional element as one word of printable capitals; empty where it is missing or garbage."""
+    value = _value(dataset, keyword)
+    return printable(value)[:32].strip().upper() if isinstance(value, str) else ""
 
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from bioseg.images import decoder_pool
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
 from bioseg.types import Array, RawFormat, printable
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "size", "to_raw_image",
+    "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "is_image", "may_be_dicom", "read",
+    "size", "to_raw_image",
 ]  # fmt: skip
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".dcm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm"})
 """Lower-case suffixes of the files that describe themselves; DICOM files often have none, or any."""
 
 MAX_PIXELS = 150_000_000
@@ -37,7 +38,14 @@ _KINDS = {
 }
 
 
-def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+def read(
+    source: Path | bytes,
+    raw: RawFormat | None = None,
+    *,
+    plane: int | None = None,
+    level: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> RawImage:
     """Read one image. Threads may read at the same time.
 
     A JPEG's EXIF orientation is applied, since every viewer does and the masks drawn on it are upright. Of an animated
@@ -46,6 +54,8 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     Args:
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
+        plane: Which image of a file that holds several, from 0; None for a file that holds one.
+        level: Of a pyramid (OME-TIFF, SVS), 0 for the largest.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
@@ -56,7 +66,7 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_image(source, max_pixels)
+            return decoder_pool.read_image(source, max_pixels, plane, level)
         check_size(raw.shape, max_pixels)
         _check_length(source, raw)
         content = source if isinstance(source, bytes) else source.read_bytes()
@@ -68,7 +78,8 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
     """An image from a file, from the content of one, or from pixels.
 
     Args:
-        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
+            :func:`bioseg.images.raw_image.from_pixels`; or a raw image, as it is.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -83,7 +94,7 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
     return read(source if isinstance(source, bytes) else Path(source))
 
 
-def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
+def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) -> tuple[int, int]:
     """(rows, cols) as :func:`read` would return them, from the header alone.
 
     Raises:
@@ -91,9 +102,14 @@ def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_size(source)
+            return decoder_pool.read_size(source, level)
         _check_length(source, raw)
         return raw.shape
+
+
+def may_be_dicom(path: Path) -> bool:
+    """Whether a file's name is none of another kind of image."""
+    return path.suffix.lower() not in SUFFIXES - {".dcm"}
 
 
 def is_image(path: Path) -> bool:
@@ -101,7 +117,7 @@ def is_image(path: Path) -> bool:
 
     False for whatever is no regular file; that is never opened.
     """
-    if path.name.startswith(".") or path.name == "DICOMDIR":
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     try:
         check_file(path)

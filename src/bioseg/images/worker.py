@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import warnings
+from dataclasses import astuple, fields
 from typing import BinaryIO
 
 import numpy as np
@@ -84,15 +85,15 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
     try:
         with _opened(request, content) as file:
             limits.allow(seconds, memory)
-            header = open_image(file, request["suffix"])
-            check_size(header.shape, request["max_pixels"])
+            header = open_image(file, request["suffix"], request["level"])
+            check_size(header.shape, request["max_pixels"], header.levels)
             pipes.send({"shape": header.shape})
             if request["header_only"]:
                 return
             pixels = header.shape[0] * header.shape[1]
             memory += memory_per_pixel * pixels
             limits.allow(seconds + seconds_per_pixel * pixels, memory)
-            raw_image = header.decode()
+            raw_image = header.decode(_plane(request["plane"], header.planes))
             if raw_image.pixels.shape[:2] != header.shape:
                 raise ValueError(f"pixels {raw_image.pixels.shape}, header {header.shape}")
             _send_image(raw_image, pipes)
@@ -109,6 +110,15 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
         limits.lift()
 
 
+def _plane(asked: int | None, planes: int) -> int:
+    """Which plane to decode, from 0."""
+    if asked is None and planes > 1:
+        raise UnreadableImage(f"{planes} planes in one file; give --plane 1…{planes}, or save one as a file of its own")
+    if not 0 <= (asked or 0) < planes:
+        raise UnreadableImage(f"plane {(asked or 0) + 1} is asked for; it has {planes}")
+    return asked or 0
+
+
 def _opened(request: Message, content: bytearray) -> BinaryIO:
     path: str | None = request["path"]
     return io.BytesIO(content) if path is None else open(path.encode("latin-1"), "rb")
@@ -116,13 +126,8 @@ def _opened(request: Message, content: bytearray) -> BinaryIO:
 
 def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:
     pixels = np.ascontiguousarray(raw_image.pixels)
-    facts = {
-        "spacing_mm": raw_image.spacing_mm,
-        "inverted": raw_image.inverted,
-        "slope": raw_image.slope,
-        "intercept": raw_image.intercept,
-        "white": raw_image.white,
-    }
+    facts = {one.name: getattr(raw_image, one.name) for one in fields(RawImage) if one.name != "pixels"}
+    facts["acquisition"] = astuple(raw_image.acquisition) if raw_image.acquisition else None
     pipes.send({"dtype": pixels.dtype.str, "shape": pixels.shape, "facts": facts}, pixels)
 
 

@@ -4,13 +4,14 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bioseg.types import BiosegError
+from bioseg.types import BiosegError, Case
 
 MASK, LABELS, PROBABILITY, SEG = ".png", ".labels.png", ".probability.png", ".seg.dcm"
-SUFFIXES = (MASK, LABELS, PROBABILITY, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
+CLASSES = ".classes.tif"
+SUFFIXES = (MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
 """Of the files that may be written for one image."""
 
 LONGEST = 200
@@ -24,14 +25,15 @@ def printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def name_outputs(images: Sequence[Path], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
-    """One name per image: its stem, with its folder's name in front where stems repeat, and a number where that is taken.
+def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
+    """One name per image, with ``/`` where it lies in a sub-folder of ``out``.
 
-    Bytes of a stem that are not UTF-8, and control characters, are written as ``%E9``; what is left of a stem over
-    :data:`LONGEST` bytes is made unique by a hash.
+    It is the image's stem in the case's ``folder``. Where stems repeat, a case without one has its folder's name in front,
+    and where that is taken, any has a number. Bytes of a name that are not UTF-8, and control characters, are written as
+    ``%E9``; what is left of one over :data:`LONGEST` bytes is made unique by a hash.
 
     Args:
-        images: Files, each once.
+        cases: Images, each once.
         out: Folder the outputs go to.
         earlier: Names given before, by :func:`printable` path: an image keeps its name, and no other image gets it.
 
@@ -39,27 +41,49 @@ def name_outputs(images: Sequence[Path], out: Path, earlier: Mapping[str, str] |
         BiosegError: An output would overwrite one of the images.
     """
     earlier = earlier or {}
-    stems = [_safe(path.stem) for path in images]
-    count = Counter(stem.casefold() for stem in stems)
+    wishes = [_wish(case) for case in cases]
+    count = Counter(wish.casefold() for wish in wishes)
     # casefold: a file system that ignores case takes such names for one
     taken = {(name + suffix).casefold() for name in earlier.values() for suffix in SUFFIXES}
     numbers: Counter[str] = Counter()
     names: list[str] = []
-    for path, stem in zip(images, stems, strict=True):
-        name = earlier.get(printable(path), "")
+    for case, wish in zip(cases, wishes, strict=True):
+        name = earlier.get(printable(case.path), "")
         if not name:
-            folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
-            wanted = name = stem if count[stem.casefold()] == 1 else _safe(f"{_safe(folder)}_{stem}")
+            above = os.path.basename(os.path.dirname(os.path.abspath(case.path)))
+            alone = case.folder or count[wish.casefold()] == 1
+            wanted = name = wish if alone else _safe(f"{_safe(above)}_{wish}")
             while not taken.isdisjoint((name + suffix).casefold() for suffix in SUFFIXES):
                 numbers[wanted] += 1
                 name = f"{wanted}_{numbers[wanted] + 1}"
             taken.update((name + suffix).casefold() for suffix in SUFFIXES)
         names.append(name)
-    sources, place = {path.resolve() for path in images}, out.resolve()
+    sources, place = {case.path.resolve() for case in cases}, out.resolve()
     made = (place / (name + suffix) for name in names for suffix in SUFFIXES)
     if clash := next((file for file in made if file in sources), None):
         raise BiosegError(f"{clash}: would be overwritten by what is made from it; choose another --out")
     return names
+
+
+def files_in(out: Path, names: Iterable[str]) -> set[str]:
+    """The files of ``out``, and of those of its sub-folders that ``names`` lie in, named as they are."""
+    found = set[str]()
+    for folder in {name.rpartition("/")[0] for name in names}:
+        if (out / folder).is_dir():
+            found |= {f"{folder}/{name}".lstrip("/") for name in os.listdir(out / folder)}
+    return found
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name, with ``/`` between folders, leads nowhere but into the folder it is given in."""
+    parts = name.split("/")
+    return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+
+
+def _wish(case: Case) -> str:
+    """Folder and stem, without what a file system does not take; ``1.2.840.7`` is a stem: files of DICOM have no suffix."""
+    stem = case.path.name if case.path.suffix[1:].isdigit() else case.path.stem
+    return "/".join(_safe(part) for part in (*filter(None, case.folder.split("/")), stem))
 
 
 def _safe(name: str) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bioseg import files
 from bioseg.outputs.dicom_header import numbers, read_header
 from bioseg.outputs.segmented import Segmented
-from bioseg.types import Array, BiosegError
+from bioseg.types import BiosegError
 
 LARGEST_PX = 32_767
 """A NIfTI header has 16 bits for a side."""
@@ -18,7 +18,7 @@ Affine = NDArray[np.float64]
 
 
 def write(path: Path, segmented: Segmented) -> None:
-    """Write [cols, rows, 1]: 1 in the foreground, or one number per object where the model separates objects.
+    """Write [cols, rows, 1]: 1 in the foreground, a value per class, or one number per object where the model separates them.
 
     Raises:
         BiosegError: It could not be written, or a side is longer than :data:`LARGEST_PX`.
@@ -26,7 +26,7 @@ def write(path: Path, segmented: Segmented) -> None:
     from nibabel import Nifti1Image
 
     labels = segmented.prediction.labels
-    values: Array = segmented.prediction.mask.astype(np.uint8) if labels is None else labels
+    values = segmented.values
     if max(values.shape) > LARGEST_PX:
         raise BiosegError(
             f"{path}: {values.shape[0]}×{values.shape[1]} px; NIfTI holds {LARGEST_PX:,} a side at most: leave nifti out"

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bioseg import files
+from bioseg.outputs import groups
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values
-from bioseg.outputs.names import MASK, SUFFIXES
+from bioseg.outputs.names import MASK, SUFFIXES, files_in
 from bioseg.postprocess.masks import Postprocess
 from bioseg.types import BiosegError, Box, Problem
 
@@ -52,6 +53,10 @@ class Tables:
             tables.append((OBJECTS, OBJECT_COLUMNS, [row for path in order for row in self.objects.get(path, ())]))
         if self.how.boxes:
             tables.append((SUBMISSION, BOX_COLUMNS, [self.boxes[path] for path in order if path in self.boxes]))
+        named = [dict(zip(COLUMNS, self.images[path], strict=True)) for path in order]
+        for name, grouped in ((groups.BY_STUDY, groups.by_study(named)), (groups.BY_PATIENT, groups.by_patient(named))):
+            if grouped or (out / name).exists():
+                tables.append((name, groups.COLUMNS[name], grouped))
         problems = []
         for name, columns, rows in tables:
             try:
@@ -85,7 +90,7 @@ def read_tables(
     for row in _rows(out / SUBMISSION, BOX_COLUMNS):
         if path := path_of.get(row[0]):
             tables.boxes[path] = row
-    there = {file.name for file in out.iterdir()}
+    there = files_in(out, names.values())
     bare = [name for path, name in names.items() if path not in tables.images and path not in again] if complete else []
     written = [next((name + suffix for suffix in SUFFIXES if name + suffix in there), "") for name in bare]
     if lost := list(filter(None, written)):

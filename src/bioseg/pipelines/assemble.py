@@ -18,6 +18,7 @@ from bioseg.pipelines.scoring import evaluate_cases, true_boxes
 from bioseg.pipelines.stream import attempt
 from bioseg.postprocess.choose import Example
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.fit_applicability import fit_applicability
 from bioseg.recipe import SegmentationRecipe
 from bioseg.record import differences, encode
 from bioseg.reports import figures
@@ -87,6 +88,9 @@ def assemble(
         problems += faults
     if whole.recipe.quality:
         whole, folds = _fit_quality(out, whole, folds, samples, callbacks)
+
+    predictor, parts = folds[0].predictor, (folds[0].train, folds[0].validation)
+    files.write_json(out / records.APPLICABILITY, encode(fit_applicability(predictor, *parts)))
 
     owner = {case.id: fold for fold in folds for case in fold.validation}
     validation = [case for case in cases if case.id in owner]

@@ -42,6 +42,7 @@ class EvaluateJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         allow_code: Run the author's own code if the model was made with some.
         backend: See :func:`bioseg.pipelines.open.open_predictor`.
+        channel: The channels of the images that are used, see :meth:`Predictor.with_channels`; empty: the model's.
     """
 
     model: Path | str
@@ -53,6 +54,7 @@ class EvaluateJob:
     device: str = "auto"
     allow_code: bool = False
     backend: str = "auto"
+    channel: tuple[str, ...] = ()
 
 
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
@@ -70,6 +72,8 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
     folder = pretrained.find(job.model)
     refuse_inputs(job.out, job.data, folder)
     predictor = open_predictor(job.model, job.device, allow_code=job.allow_code, backend=job.backend)
+    if job.channel:
+        predictor = predictor.with_channels(*job.channel)
     how = _description(job, predictor)
     refuse_unless_evaluation(job.out, {key: value for key, value in how.items() if key != "model"})
     if job.translator:
@@ -108,6 +112,7 @@ def _description(job: EvaluateJob, predictor: Predictor) -> dict[str, Any]:
         "adapted": job.adapt,
         "unseen_only": job.unseen_only,
         "translator": job.translator and str(job.translator),
+        "channel": ",".join(job.channel),
     }
     return how | {key: value or None for key, value in options.items()}
 

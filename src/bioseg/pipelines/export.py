@@ -22,6 +22,7 @@ from bioseg.migration import FORMAT
 from bioseg.pipelines.model_files import recipe_of
 from bioseg.pipelines.models import PRIVATE, image_hashes
 from bioseg.pipelines.open import fold_folders, open_predictor
+from bioseg.quality.applicability import Applicability
 from bioseg.types import BiosegError
 
 Format = Literal["bioseg", "onnx", "torchscript"]
@@ -176,6 +177,8 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
         texts[records.POSTPROCESS] = _json(records.encode(predictor.recipe.postprocess))
     if predictor.quality is not None:
         texts[records.QUALITY] = _json(records.encode(predictor.quality))
+    if applicability := records.read_spec(folder, records.APPLICABILITY, Applicability):
+        texts[records.APPLICABILITY] = _json(records.encode(applicability))
     if (folder / CARD).is_file():
         texts[CARD] = files.read_bytes(folder / CARD, "restore it")
     made_with = {name: metadata.version(name) for name in ("bioseg", "torch", "onnx")}

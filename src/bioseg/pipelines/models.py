@@ -11,8 +11,9 @@ from bioseg import files
 from bioseg.inference import pretrained
 from bioseg.pipelines.open import WEIGHTS
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.applicability import Applicability
 from bioseg.quality.model import QualityModel
-from bioseg.record import POSTPROCESS, QUALITY, RECORD, encode, read_record, read_spec
+from bioseg.record import APPLICABILITY, POSTPROCESS, QUALITY, RECORD, encode, read_record, read_spec
 from bioseg.reports.run_folder import read_summary
 from bioseg.types import BiosegError
 
@@ -83,7 +84,7 @@ def package(run: Path, name: str, card: str, *, root: Path = pretrained.ROOT) ->
     files.write(folder / WEIGHTS, data)
     files.write(folder / "summary.json", (evaluated / "summary.json").read_bytes())
     files.write(folder / "card.md", card)
-    for extra, kind in ((POSTPROCESS, Postprocess), (QUALITY, QualityModel)):
+    for extra, kind in ((POSTPROCESS, Postprocess), (QUALITY, QualityModel), (APPLICABILITY, Applicability)):
         if spec := read_spec(run, extra, kind):
             files.write_json(folder / extra, encode(spec))
     return folder

@@ -1,58 +1,34 @@
 """Segment files and folders: a mask per image, and tables of measurements."""
 
-import os
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 
 from bioseg import files
-from bioseg.datasets import folders
-from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs import saving
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
+from bioseg.outputs.identifiers import identify
 from bioseg.outputs.measure import measure
-from bioseg.outputs.names import MASK, SEG, printable
+from bioseg.outputs.names import MASK, SEG, files_in, printable
 from bioseg.outputs.segmented import Segmented
 from bioseg.outputs.structures import structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
-from bioseg.pipelines.ledger import claim_names, claimed
+from bioseg.pipelines.inputs import LEDGER, find_images
+from bioseg.pipelines.ledger import claim_names
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 
-LEDGER = "prediction.json"
+__all__ = ["LEDGER", "find_images", "predict"]
 
-
-def find_images(paths: Iterable[Path]) -> list[Case]:
-    """The files among ``paths`` and, sorted, the images in the folders among them.
-
-    Masks that lie there too, and what an earlier prediction wrote there, are left out.
-
-    Raises:
-        BiosegError: A path does not exist, or none holds an image.
-    """
-    found: dict[Path, Case] = {}
-    for path in paths:
-        if path.is_dir():
-            written = claimed(path / LEDGER)
-            for case in folders.list_images(path):
-                if case.path not in written:
-                    found.setdefault(case.path, case)
-        elif path.exists():
-            found.setdefault(path, folders.case_of(path))
-        else:
-            raise BiosegError(f"{path}: no such file or folder")
-    if not found:
-        raise BiosegError(
-            f"{', '.join(map(str, paths))}: no image found; bioseg reads {' '.join(sorted(formats.SUFFIXES))}"
-        )
-    return list(found.values())
+MOST_FLAGS = 5
+"""At most this many kinds of flags are told; the table has all."""
 
 
 def predict(
     predictor: Predictor, cases: Sequence[Case], out: Path, *, save: str | Sequence[str] = (), probabilities: bool = False,
-    callbacks: Callbacks = SILENT,
+    identifiers: bool = False, callbacks: Callbacks = SILENT,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     """Write the files of every image, by default ``<stem>.png`` (0/255), and tables; one bad image stops no other.
 
@@ -66,10 +42,11 @@ def predict(
     Args:
         predictor: The model.
         cases: See :func:`find_images`.
-        out: Folder; images of the same stem get their folder's name in front.
+        out: Folder; see :func:`bioseg.outputs.names.name_outputs` for the names in it.
         save: What to write, see :func:`bioseg.outputs.saving.choose`; a DICOM SEG is written for each series.
         probabilities: Write ``<stem>.probability.png`` too, 16 bit, 65535 for 1.
-        callbacks: Hears how far it is, and how many are flagged where the model can tell.
+        identifiers: Write PatientIDs into the tables, not hashes of them.
+        callbacks: Hears how far it is, and what is flagged.
 
     Returns:
         How many were segmented, and the others with the reason; tables that could not be written are among them.
@@ -78,7 +55,12 @@ def predict(
         BiosegError: ``out`` is a file, may not be written, is written by another process, holds a run or the masks of another
             model; a file would overwrite an image or a file that is not this model's; or ``save`` is not valid.
     """
-    chosen = saving.choose(save, instances=predictor.recipe.postprocess.instances is not None)
+    classes = predictor.recipe.preparation.classes
+    chosen = saving.choose(
+        save,
+        instances=predictor.recipe.postprocess.instances is not None,
+        overlapping=classes.several and not classes.exclusive,
+    )
     if probabilities:
         chosen |= {"probability"}
     refuse_inputs(out)
@@ -88,35 +70,37 @@ def predict(
             raise BiosegError(
                 f"--out {out}: holds {MEASUREMENTS} and no {LEDGER}, of another program; choose another --out"
             )
-        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, [case.path for case in cases])
+        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, cases)
         wanted = {printable(case.path) for case in cases}
         if (out / MEASUREMENTS).exists():
             chosen |= {saving.CSV}
         tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
-        return _predict(predictor, cases, out, names, tables, chosen, callbacks)
+        return _predict(predictor, cases, out, names, tables, chosen, identifiers, callbacks)
 
 
 def _predict(
     predictor: Predictor, cases: Sequence[Case], out: Path, names: dict[str, str], tables: Tables, chosen: Set[str],
-    callbacks: Callbacks,
+    identifiers: bool, callbacks: Callbacks,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
-    count, flagged, problems = 0, 0, list[Problem]()
+    count, flagged, problems = 0, dict[Path, tuple[str, ...]](), list[Problem]()
     structure = structure_of(predictor.recipe.task)
     segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
     as_series = saving.DICOM_SEG in chosen or _earlier_seg(out, [names[printable(case.path)] for case in cases])
 
-    def write(found: Predicted) -> bool:
-        """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
-        case, raw_image, prediction = found.prepared.case, found.prepared.raw_image, found.prediction
+    def write(found: Predicted) -> tuple[Path, tuple[str, ...]]:
+        """Write the files of one image, then its rows; says why it is flagged. Runs in a worker thread."""
+        case, raw_image = found.prepared.case, found.prepared.raw_image
+        prediction = predictor.review(raw_image, found.prepared.image, found.prediction)
         stem = out / names[printable(case.path)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen)
         if as_series:
             segmentations.add(case.path, case.image, prediction.mask)
         objects = [] if prediction.labels is None else segmented.measured
-        measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
-        tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
-        return prediction.quality is not None and prediction.quality.flagged
+        measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
+        mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.path)]
+        tables.add(printable(case.path), name, measured, objects, prediction.boxes, mask=mask)
+        return case.path, prediction.reasons
 
     def write_together() -> list[Problem]:
         """What belongs to several images: DICOM SEG of series, tables."""
@@ -130,7 +114,8 @@ def _predict(
                 if isinstance(result, Problem):
                     problems.append(result)
                 else:
-                    count, flagged = count + 1, flagged + result
+                    path, reasons = result
+                    count, flagged = count + 1, flagged | ({path: reasons} if reasons else {})
                 callbacks.progress("predicting", done, len(cases), "")
     except BaseException:  # Ctrl-C above all
         for problem in write_together():
@@ -138,12 +123,27 @@ def _predict(
         callbacks.log(f"stopped after {count} of {len(cases)} images, which are in {out}; give the same command again")
         raise
     problems += write_together()
-    if predictor.quality:
-        callbacks.log(f"{flagged} of {count} flagged for review; the reasons stand in {out / MEASUREMENTS}")
+    for line in _flag_lines(flagged):
+        callbacks.log(line)
+    review = f", {len(flagged)} to review" if flagged or predictor.quality or predictor.applicability else ""
+    callbacks.log(f"{count} of {len(cases)} images segmented in {out}{review}")
     return count, problems
+
+
+def _flag_lines(flagged: Mapping[Path, tuple[str, ...]]) -> list[str]:
+    """A line for each reason, with the number of images; the most frequent first."""
+    reasons: dict[str, list[Path]] = {}
+    for path, why in flagged.items():
+        for reason in why:
+            reasons.setdefault(reason, []).append(path)
+    common = sorted(reasons.items(), key=lambda item: -len(item[1]))[:MOST_FLAGS]
+    return [
+        f"flag: {reason}: {printable(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+        for reason, paths in common
+    ]
 
 
 def _earlier_seg(out: Path, names: Sequence[str]) -> bool:
     """Whether an earlier prediction left a DICOM SEG of one of these images, to be written anew with its mask."""
-    there = set(os.listdir(out))
+    there = files_in(out, names)
     return any(f"{name}{SEG}" in there for name in names) and saving.installed("highdicom")

@@ -16,12 +16,12 @@ from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
 from bioseg.evaluation import detection, instances, summary
 from bioseg.evaluation.by_class import class_instance_scores, class_scores, confusion_counts
-from bioseg.images import prepare
+from bioseg.images import channels, prepare
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.stream import Predicted, stream
 from bioseg.postprocess.boxes import Boxes, find_boxes
 from bioseg.postprocess.masks import Prediction
-from bioseg.reports import figures, object_figures, trust
+from bioseg.reports import class_figures, figures, object_figures, trust
 from bioseg.types import BiosegError, Box, Case, ImageArray, Mask, Problem, Progress
 
 
@@ -67,11 +67,11 @@ def _with_truth(found: Predicted, *, predictor: Predictor, prepared_grid: bool) 
     case, raw_image = prepared.case, prepared.raw_image
     if prepared_grid:
         classes = targets.draw(case, prepared.placement, how)[: len(how.classes.names)]
-        shown = prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0)
+        shown = channels.to_show(prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0))
         truth = np.asarray(classes.any(axis=0))
         return PredictedCase(case, shown, truth, classes, found.prediction, None, found.seconds)
     classes = reading.read_classes(case, raw_image.pixels.shape[:2], how.classes)
-    image = prepare.to_unit(raw_image, how)
+    image = channels.to_show(prepare.to_unit(raw_image, how))
     truth = np.asarray(classes.any(axis=0))
     return PredictedCase(case, image, truth, classes, found.prediction, raw_image.spacing_mm, found.seconds)
 
@@ -125,7 +125,7 @@ def evaluate_cases(
         names = ("background", *predictor_of(cases[0]).recipe.preparation.classes.names)
         lines = [(name, *line) for name, line in zip(names, counts.tolist(), strict=True)]
         files.write_csv(out / "confusion.csv", ("true \\ predicted", *names), lines)
-    _draw(rows, {case.id: case for case in cases}, predictor_of, out / "figures")
+    _draw(rows, {case.id: case for case in cases}, predictor_of, out / "figures", counts)
     return result, problems
 
 
@@ -156,8 +156,9 @@ def _row(seen: PredictedCase, predictor: Predictor) -> summary.Row:
 
 
 def _draw(
-    rows: Sequence[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path
-) -> None:
+    rows: Sequence[summary.Row], cases: dict[str, Case], predictor_of: Callable[[Case], Predictor], folder: Path,
+    counts: NDArray[np.int64] | None,
+) -> None:  # fmt: skip
     """Figures of the cases chosen by their Dice; the few that are shown are predicted again."""
 
     def shown(chosen: Iterable[summary.Row]) -> list[figures.Shown]:
@@ -168,6 +169,7 @@ def _draw(
             figures.Shown(
                 row.case, one.image, one.truth, one.found.mask, row.scores["dice"], one.found.labels,
                 None if one.found.boxes is None else (one.found.boxes, true_boxes(one.case, one.truth)),
+                _shown_classes(one),
             )
             for row, one in seen
         ]  # fmt: skip
@@ -177,22 +179,37 @@ def _draw(
     middle = np.random.default_rng(0).permutation(len(rows))
     some = shown(rows[index] for index in middle[:6])
     worst = shown(ranked[:6])
-    figures.save(figures.rows(shown(_of_each_band(rows))), folder / "rows.png")
+    recipe = predictor_of(cases[rows[0].case]).recipe
+    how, classes = recipe.postprocess, recipe.preparation.classes
+    draw = class_figures if classes.several else figures
+    figures.save(draw.rows(shown(_of_each_band(rows))), folder / "rows.png")
     figures.save(figures.confusion_overlay(some), folder / "confusion.png")
-    figures.save(figures.overlays(some), folder / "overlays.png")
-    figures.save(figures.overlays(worst), folder / "worst.png")
-    how = predictor_of(cases[rows[0].case]).recipe.postprocess
+    figures.save(draw.overlays(some), folder / "overlays.png")
+    figures.save(draw.overlays(worst), folder / "worst.png")
     if how.instances:
         figures.save(object_figures.objects(some[:4]), folder / "objects.png")
     if how.boxes:
         figures.save(object_figures.boxes(shown(rows[index] for index in middle[:32])), folder / "boxes.png")
     trio = [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
-    figures.save(figures.best_median_worst(shown(trio)), folder / "best-median-worst.png")
+    figures.save(draw.best_median_worst(shown(trio)), folder / "best-median-worst.png")
     figures.save(figures.distribution(rows), folder / "distribution.png")
+    if classes.several:
+        by_class = figures.distribution(rows, [f"dice:{name}" for name in classes.names])
+        figures.save(by_class, folder / "classes.png")
     if trust.evaluated(rows):
         figures.save(trust.rejection(rows), folder / "trust.png")
     shares = {cell: float(np.mean([row.scores[f"share_{cell}"] for row in rows])) for cell in ("tp", "fp", "fn", "tn")}
-    figures.save(figures.confusion_matrix(shares), folder / "confusion-matrix.png")
+    whole = figures.confusion_matrix(shares)
+    if counts is not None:
+        whole = class_figures.confusion_matrix(("background", *classes.names), counts)
+    figures.save(whole, folder / "confusion-matrix.png")
+
+
+def _shown_classes(one: PredictedCase) -> list[tuple[str, Mask, Mask]]:
+    """Name, ground truth and prediction of each of several classes."""
+    if len(one.classes) < 2:
+        return []
+    return [(name, own, found.mask) for (name, found), own in zip(one.found.classes.items(), one.classes, strict=True)]
 
 
 def _of_each_band(rows: Sequence[summary.Row], count: int = 4) -> list[summary.Row]:

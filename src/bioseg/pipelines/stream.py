@@ -144,7 +144,8 @@ def prepare(predictor: Predictor, case: Case) -> Prepared:
     """
     raw_image = reading.read_image(case)
     started = time.perf_counter()
-    image, placement = predictor.prepare(raw_image)
+    with reading.naming(case):
+        image, placement = predictor.prepare(raw_image)
     return Prepared(case, raw_image, image, placement, time.perf_counter() - started)
 
 

@@ -60,7 +60,7 @@ def translate(
     with files.lock(out):
         name, direction = translator.recipe.name, "backwards" if backwards else "forwards"
         identity = f"{fingerprint(translator)}-{direction}"
-        names = claim_names(out / LEDGER, f"{name}, {direction}", identity, [case.path for case in cases])
+        names = claim_names(out / LEDGER, f"{name}, {direction}", identity, cases)
         return _translate(translator, cases, out, names, backwards, figure, callbacks)
 
 

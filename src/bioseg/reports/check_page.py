@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioseg import files
+from bioseg.classes import COLOURS
 from bioseg.datasets import case_facts, duplicates, outlying, patients, splits
 from bioseg.datasets.case_facts import CaseFacts
 from bioseg.datasets.folders import FolderScan
@@ -25,8 +26,6 @@ ALL, SMALL_PX = 1000, 112
 """So many cases are shown small, taken evenly from all, and the longer side of each."""
 GROUPS, MEMBERS = 40, 6
 """So many groups of duplicates are shown, and so many images of each."""
-COLOURS = 7
-"""Contours of so many classes differ in colour; the page's style holds the colours of Okabe and Ito (2008)."""
 NAMES = 60
 """So many names of one kind are listed."""
 
@@ -105,7 +104,12 @@ def viewer(cases: Sequence[Case]) -> See[Seen]:
 
 
 def write(
-    scan: FolderScan, seen: Mapping[str, Seen], path: Path, progress: Progress = lambda done, total: None
+    scan: FolderScan,
+    seen: Mapping[str, Seen],
+    path: Path,
+    progress: Progress = lambda done, total: None,
+    *,
+    select: Sequence[str] = (),
 ) -> None:
     """Write the page.
 
@@ -114,15 +118,22 @@ def write(
         seen: The cases that can be used, by id; see :func:`viewer`.
         path: The file; a page that was written before is replaced.
         progress: Hears how far the larger thumbnails are.
+        select: The channels to show; empty: all.
 
     Raises:
         BiosegError: The path is taken by something else, or may not be written.
     """
     check_target(path)
-    files.write(path, page(scan, seen, progress))
+    files.write(path, page(scan, seen, progress, select=select))
 
 
-def page(scan: FolderScan, seen: Mapping[str, Seen], progress: Progress = lambda done, total: None) -> str:
+def page(
+    scan: FolderScan,
+    seen: Mapping[str, Seen],
+    progress: Progress = lambda done, total: None,
+    *,
+    select: Sequence[str] = (),
+) -> str:
     """The page as HTML; everything it shows is embedded in it."""
     facts = {name: one.facts for name, one in seen.items()}
     alike = duplicates.find(facts, scan.cases, scan.split)
@@ -131,7 +142,7 @@ def page(scan: FolderScan, seen: Mapping[str, Seen], progress: Progress = lambda
     members = [name for group in alike[:GROUPS] for name in group.cases[:MEMBERS]]
     drawn = {name: one.drawn for name, one in seen.items() if one.drawn}
     sizes = {name: SMALL_PX for name in members if name not in drawn} | dict.fromkeys(first, FIRST_PX)
-    drawn |= thumbnails.draw({case: sizes[case.id] for case in scan.cases if case.id in sizes}, progress)
+    drawn |= thumbnails.draw({case: sizes[case.id] for case in scan.cases if case.id in sizes}, progress, select=select)
     others = [name for name in drawn if name not in {*first, *members}]
 
     def tiles(names: Sequence[str]) -> list[Tile]:
@@ -155,7 +166,8 @@ def page(scan: FolderScan, seen: Mapping[str, Seen], progress: Progress = lambda
             distributions=distributions(scan, facts),
             others=tiles(others),
             rest=len(facts) - len({*first, *members}),
-            colours={name: place % COLOURS for place, name in enumerate(class_names(facts.values()))},
+            palette=["#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS],
+            colours={name: place % len(COLOURS) for place, name in enumerate(class_names(facts.values()))},
             height=HEIGHT,
             steps=STEPS,
             names=NAMES,
@@ -191,6 +203,7 @@ def found(scan: FolderScan) -> list[tuple[str, str]]:
         "Folder": escaped(str(scan.folder)),
         "Layout": scan.layout,
         "Images": f"{len(scan.cases):,} with ground truth, {splits.counted(masks, 'mask file')}",
+        "Channels": ", ".join(scan.channels),
         "Patients": f"{len(known):,}, known from {scan.patients_from}" if known else scan.patients_from,
         "Split": "; ".join(_part(name, part) for name in splits.PARTS if (part := getattr(scan.split, name, ()))),
     }
@@ -211,6 +224,8 @@ def findings(scan: FolderScan) -> list[Finding]:
          _names(scan.without_image, scan.folder)),
         ("Image or mask?", "PNG files beside an image of the same name that do not look like its mask; none is used as "
          "one. Call masks NAME_mask.png, or put them into masks/.", _names(scan.ambiguous, scan.folder)),
+        ("Not read", "No image, and no annotation of a format that bioseg reads.",
+         _names(scan.not_understood, scan.folder)),
         ("Masks without foreground", "Right where there is nothing to segment; otherwise the annotation is missing.",
          list(scan.empty)),
         ("Images without a mask", "They are left out of training. Add masks of the same names, or leave them.",

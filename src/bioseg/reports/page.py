@@ -19,16 +19,17 @@ from bioseg.types import BiosegError
 FIGURES = {
     "curves": "Training dashed, validation solid; a dot marks the epoch whose weights are kept. Training scores are measured "
     "while the weights change, on augmented images.",
+    "classes": "Dice of each class.",
     "distribution": "One dot per image; the bar is the median, the band holds the middle half.",
-    "best-median-worst": "The image; the ground truth in blue; the prediction in red.",
-    "worst": "The lowest Dice: prediction filled in red, contour of the ground truth in blue, red frame below 0.8.",
+    "best-median-worst": "The image, the ground truth, the prediction.",
+    "worst": "The lowest Dice: prediction filled, contour of the ground truth as a line, red frame below 0.8.",
     "overlays": "Drawn at random, not chosen by score.",
     "confusion": "Cyan: true positive. Magenta: false positive. Yellow: false negative. Dark: true negative.",
     "objects": "Contour of the ground truth in blue; beside it every predicted object in a colour of its own.",
     "boxes": "True boxes blue, predicted ones red with their confidence; images drawn at random.",
     "training": "What the network is trained on: four prepared images, each with its mask.",
     "rows": "Image, ground truth and prediction: one image of each IoU band (.85, .9, .95) that has any, the rest at random.",
-    "confusion-matrix": "Shares of all pixels, averaged over images.",
+    "confusion-matrix": "Shares of all pixels, averaged over images; of several classes, shares of each true class's pixels.",
     "trust": "What remains when the images of the lowest estimated quality are set aside.",
 }
 MEANINGS = {
@@ -125,7 +126,7 @@ def settings(run: Run) -> list[tuple[str, str]]:
         "Evaluated on": record.get("evaluated_on"),
         "Split": _split(record, recipe),
         "Network": _words(recipe.get("network")),
-        "Input": size and f"{size} px, {'grey' if preparation.get('channels') == 1 else 'colour'}",
+        "Input": size and f"{size} px, {_channels(preparation)}",
         "Training": ", ".join(
             f"{words} {_words(training[name])}"
             for name, words in (
@@ -139,6 +140,14 @@ def settings(run: Run) -> list[tuple[str, str]]:
         ),
     }  # fmt: skip
     return [(term, text) for term, text in pairs.items() if text]
+
+
+def _channels(preparation: dict[str, Any]) -> str:
+    """Grey, colour, or measured channels."""
+    if chosen := preparation.get("select"):
+        return f"channel{'s' if len(chosen) > 1 else ''} {', '.join(map(str, chosen))}"
+    number = preparation.get("channels")
+    return {1: "grey", 3: "colour"}.get(number, f"{number} channels") if isinstance(number, int) else "colour"
 
 
 def _patients(record: dict[str, Any]) -> str:

@@ -3,9 +3,10 @@
 import base64
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from PIL import Image, features
 from skimage.measure import approximate_polygon, find_contours
 
 from bioseg.datasets import cases as reading
-from bioseg.images import display
+from bioseg.images import channels, display
 from bioseg.images.raw_image import RawImage
 from bioseg.types import BiosegError, Case, Mask, Progress
 
@@ -42,16 +43,20 @@ class Thumbnail:
     contours: tuple[tuple[str, str], ...]
 
 
-def draw(wanted: Mapping[Case, int], progress: Progress = lambda done, total: None) -> dict[str, Thumbnail]:
+def draw(
+    wanted: Mapping[Case, int], progress: Progress = lambda done, total: None, *, select: Sequence[str] = ()
+) -> dict[str, Thumbnail]:
     """Thumbnails by the case's id; a case that can no longer be read has none.
 
     Args:
         wanted: The longest side of each, px.
         progress: Hears how far it is.
+        select: The channels to show; empty: all.
     """
     found: dict[str, Thumbnail] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (case, made) in enumerate(zip(wanted, pool.map(_drawn, wanted, wanted.values()), strict=True), 1):
+        made_of = pool.map(partial(_drawn, select=select), wanted, wanted.values())
+        for done, (case, made) in enumerate(zip(wanted, made_of, strict=True), 1):
             if made:
                 found[case.id] = made
             progress(done, len(wanted))
@@ -71,9 +76,10 @@ def thumbnail(raw_image: RawImage, masks: Mapping[str, Mask], longest_px: int) -
     return Thumbnail(source, cols, rows, tuple((name, path) for name, path in drawn.items() if path))
 
 
-def _drawn(case: Case, longest_px: int) -> Thumbnail | None:
+def _drawn(case: Case, longest_px: int, *, select: Sequence[str]) -> Thumbnail | None:
     try:
         raw_image = reading.read_image(case)
+        raw_image = channels.select(raw_image, select) if select else raw_image
         masks = reading.read_by_name(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
     except BiosegError:
         return None
