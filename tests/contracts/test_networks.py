@@ -61,7 +61,7 @@ def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
     assert sum(tensor.numel() for tensor in state.values()) == whole
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (33, 49), (33, 40), (1, 7), (1, 1), (3, 200)])
+@pytest.mark.parametrize("shape", [(33, 49), (1, 7), (1, 1), (3, 200)])
 def test_any_size_gives_finite_logits_of_that_size(
     one: tuple[nn.Module, int, int, int], shape: tuple[int, int], device: torch.device
 ) -> None:
