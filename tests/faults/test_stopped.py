@@ -102,6 +102,7 @@ def train(data: Path, out: Path, tmp_path: Path, *more: str) -> subprocess.Popen
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_is_resumed_and_two_at_once_are_one(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = train(data, out, tmp_path)
