@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
+SHARD ?=
 # One process per core and one thread per process; whole files, so that what a file prepares is prepared once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check bench docs clean
+.PHONY: demo test test-slow test-all check bench docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (about a minute)"
@@ -26,7 +27,10 @@ demo: $(VENV)/.installed  ## every step once, on phantoms or on DATA=folder
 	@$(BIN)/bioseg demo --out demo $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/.developer  ## all but the slow tests
-	@$(PYTEST) -m 'not slow'
+	@$(PYTEST) -m 'not slow and not long'
+
+test-slow: $(VENV)/.developer  ## the slow tests but the longest ones; SHARD=1/4: the first of four parts
+	@$(PYTEST) -m 'slow and not long' $(if $(SHARD),--shard $(SHARD))
 
 test-all: $(VENV)/.developer  ## every test
 	@$(PYTEST)

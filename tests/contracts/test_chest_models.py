@@ -40,6 +40,7 @@ class TestOneMask:
             for other in (film, said):  # found from the pixels; said by the header
                 assert dice(confusion(predictor.predict(other).mask, upright)) > 0.995
 
+    @pytest.mark.slow
     def test_squashed_or_in_true_aspect_or_in_a_frame(self, name: str, archive) -> None:
         predictor = open_predictor(name, "cpu")
         for raw_image in self.images(archive):

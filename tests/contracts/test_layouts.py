@@ -142,8 +142,16 @@ def test_rsna_boxes_and_jsrt_bits(tmp_path: Path) -> None:
     assert raw_image.pixels.max() <= 4095
 
 
+LARGE = ("stage1_train", "finding-lungs")
+"""Archives that take seconds to unpack."""
+
+
 @pytest.mark.data
-@pytest.mark.parametrize("real", ARCHIVES, ids=lambda real: f"{real[0].__name__.split('.')[-1]}-{real[1]}")
+@pytest.mark.parametrize(
+    "real",
+    [pytest.param(real, marks=[pytest.mark.slow] if real[1] in LARGE else []) for real in ARCHIVES],
+    ids=[f"{real[0].__name__.split('.')[-1]}-{real[1]}" for real in ARCHIVES],
+)
 def test_the_real_archive(real: tuple[ModuleType, str, int, int], archive: Callable[[str], Path]) -> None:
     module, name, count, patients = real
     folder = archive(name)

@@ -1,6 +1,8 @@
 """The contract of every network."""
 
+import copy
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 
 import pytest
@@ -44,11 +46,19 @@ def test_every_network_is_here() -> None:
     assert len(builders) == len(NETWORKS) == 10
 
 
+@cache
+def built(name: str) -> nn.Module:
+    """Built once: millions of random numbers take longer than most of what is tested."""
+    torch.manual_seed(0)
+    return NETWORKS[name][0]()
+
+
 @pytest.fixture(params=NETWORKS)
 def one(request: pytest.FixtureRequest) -> tuple[nn.Module, int, int, int]:
-    build, channels, trainable, whole = NETWORKS[request.param]
-    torch.manual_seed(0)
-    return build(), channels, trainable, whole
+    _, channels, trainable, whole = NETWORKS[request.param]
+    network = copy.deepcopy(built(request.param))
+    torch.manual_seed(1)
+    return network, channels, trainable, whole
 
 
 def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
@@ -58,7 +68,7 @@ def test_parameters_are_exact(one: tuple[nn.Module, int, int, int]) -> None:
     assert sum(tensor.numel() for tensor in state.values()) == whole
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (65, 97), (33, 40), (1, 7), (1, 1), (3, 500)])
+@pytest.mark.parametrize("shape", [(33, 49), (1, 7), (1, 1), (3, 200)])
 def test_any_size_gives_finite_logits_of_that_size(
     one: tuple[nn.Module, int, int, int], shape: tuple[int, int], device: torch.device
 ) -> None:

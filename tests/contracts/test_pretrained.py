@@ -42,6 +42,10 @@ def test_the_models_of_our_own_recipes_are_there() -> None:
     assert set(NAMES) == set(ARCHIVED)
 
 
+LARGE = ("nuclei", "ct-lungs")
+"""Models whose archives take seconds to unpack: their real files are for the slow tests."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestEach:
     def test_it_is_small_and_the_recipe_of_today(self, name: str) -> None:
@@ -84,25 +88,29 @@ class TestEach:
         with pytest.raises(BiosegError, match="missing"):
             open_predictor(name, "cpu")
 
-    @pytest.mark.data
-    def test_it_holds_on_real_files_in_their_original_form(self, name: str, archive, tmp_path: Path) -> None:
-        data, score, least = ARCHIVED[name]
-        predictor = open_predictor(name, "cpu")
-        split = predictor.recipe.split(predictor.recipe.layout(archive(data)))
-        cases = (split.test or split.validation)[1::7][: 3 if name == "nuclei" else 5]
-        count, problems = predict(predictor, cases, tmp_path / "out")
-        assert (count, problems) == (len(cases), [])
-        scores = []
-        for case in cases:
-            raw_image = reading.read_image(case)
-            found = predictor.predict(raw_image)
-            truth = reading.read_labels(case, raw_image.pixels.shape[:2])
-            if score == "ap":
-                assert found.labels is not None
-                scores.append(instance_scores(found.labels, truth)["ap"])
-            else:
-                scores.append(getattr(overlap, score)(overlap.confusion(found.mask, truth > 0)))
-        assert np.mean(scores) > least, scores
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in NAMES]
+)
+def test_it_holds_on_real_files_in_their_original_form(name: str, archive, tmp_path: Path) -> None:
+    data, score, least = ARCHIVED[name]
+    predictor = open_predictor(name, "cpu")
+    split = predictor.recipe.split(predictor.recipe.layout(archive(data)))
+    cases = (split.test or split.validation)[1::7][: 3 if name == "nuclei" else 5]
+    count, problems = predict(predictor, cases, tmp_path / "out")
+    assert (count, problems) == (len(cases), [])
+    scores = []
+    for case in cases:
+        raw_image = reading.read_image(case)
+        found = predictor.predict(raw_image)
+        truth = reading.read_labels(case, raw_image.pixels.shape[:2])
+        if score == "ap":
+            assert found.labels is not None
+            scores.append(instance_scores(found.labels, truth)["ap"])
+        else:
+            scores.append(getattr(overlap, score)(overlap.confusion(found.mask, truth > 0)))
+    assert np.mean(scores) > least, scores
 
 
 @pytest.mark.parametrize("name", RATED)

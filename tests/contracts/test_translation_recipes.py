@@ -51,6 +51,7 @@ def test_it_is_the_page(name: str) -> None:
     assert len(recipe.split_target(cases[:138]).train) == 82
 
 
+@pytest.mark.usefixtures("real_figures")
 @pytest.mark.parametrize("name", EPOCHS)
 def test_it_trains_without_masks_is_opened_and_translates(name: str, tmp_path: Path) -> None:
     source, target, out = tmp_path / "source", tmp_path / "target", tmp_path / "run"

@@ -216,6 +216,7 @@ def test_real_contours_agree_with_masks_made_from_them(archive: Callable[[str], 
     assert np.mean(agreed) > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_nuclei_are_as_many_as_their_files(archive: Callable[[str], Path]) -> None:
     folders = sorted(path.parent for path in archive("stage1_train").rglob("masks"))[:10]

@@ -255,6 +255,7 @@ class TestMemory:
         assert samples.select([1, 2])._images.data_ptr() == samples._images.data_ptr()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_nuclei(archive):
     """Both ways of uniting, streamed and in memory, on images of several kinds."""

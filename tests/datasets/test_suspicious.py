@@ -153,15 +153,20 @@ def test_data_check_names_them_and_stays_clean(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "at_most"),
     [
-        ("montgomery", set(), 0),
-        ("jsrt", set(), 0),
-        ("shenzhen", set(), 0),
         ("lv_deeplearning", set(), 0),
-        ("sunnybrook-dicom", set(), 0),
-        ("opacity", set(), 0),
-        # Air around the patient (three times) and a lung that is missing; two patients with one small lung.
-        ("finding-lungs", {"ID_0254_Z_0075", "ID_0052_Z_0108", "ID_0134_Z_0137", "ID_0079_Z_0072"}, 6),
-        ("sunnybrook-png", {"SC-N-06"}, 1),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("montgomery", set(), 0),
+                ("jsrt", set(), 0),
+                ("shenzhen", set(), 0),
+                ("sunnybrook-dicom", set(), 0),
+                ("opacity", set(), 0),
+                # Air around the patient (three times) and a lung that is missing; two patients with one small lung.
+                ("finding-lungs", {"ID_0254_Z_0075", "ID_0052_Z_0108", "ID_0134_Z_0137", "ID_0079_Z_0072"}, 6),
+                ("sunnybrook-png", {"SC-N-06"}, 1),
+            )
+        ),
     ],
 )
 def test_the_public_sets(name: str, wrong: set[str], at_most: int, archive: Callable[[str], Path]) -> None:

@@ -35,6 +35,7 @@ def overview() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_figure_of_the_readme_is_drawn_from_phantoms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = overview()
     committed = module.OUT.read_bytes()

@@ -7,6 +7,7 @@ import pytest
 from bioseg.datasets import phantom_layouts
 from bioseg.recipe import SegmentationRecipe
 from tests.commands import Bioseg, runner
+from tests.drawing import drawn
 
 
 @pytest.fixture
@@ -32,5 +33,6 @@ def run_folder(nuclei: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "small"
     recipe = recipes.get("nuclei-reference")
     assert isinstance(recipe, SegmentationRecipe)
-    train(TrainJob(recipe, nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")))
+    with drawn():
+        train(TrainJob(recipe, nuclei, out, settings=("preparation.size_px=[64,64]", "training.epochs=2")))
     return out

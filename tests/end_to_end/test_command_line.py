@@ -275,11 +275,11 @@ def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bio
 
 def test_folds_score_every_case_by_a_network_that_has_not_seen_it(nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     out = tmp_path / "run"
-    small = ("--set", "preparation.size_px=[32,32]", "--epochs", "1", "--folds", "3")
+    small = ("--set", "preparation.size_px=[32,32]", "--epochs", "1", "--folds", "2")
     result = bioseg("train", "nuclei-reference", "--data", nuclei, "--out", out, *small)
     assert result.code == 0, result.error
     seen: list[str] = []
-    for fold in range(3):
+    for fold in range(2):
         parts = json.loads((out / f"fold-{fold}" / "record.json").read_text())["parts"]
         assert not set(parts["train"]) & set(parts["validation"])
         seen += parts["validation"]

@@ -25,6 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed(data: Path, tmp_path: Path) -> None:
     cache, whole, broken = tmp_path / "cache", tmp_path / "whole", tmp_path / "broken"
     undisturbed = start(*command(data, whole), cache=cache)

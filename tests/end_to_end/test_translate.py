@@ -57,6 +57,7 @@ def test_training_goes_on_from_the_command_line(folders: tuple[Path, Path], tmp_
     assert len((out / "journal.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_translate_writes_images_of_their_own_size(gan: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     images, rng = tmp_path / "images", np.random.default_rng(0)
     (images / "more").mkdir(parents=True)

@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    phantom_layouts.write_nuclei(folder, count=20, seed=0, size_px=64)
+    phantom_layouts.write_nuclei(folder, count=12, seed=0, size_px=64)
     return folder
 
 
@@ -97,11 +97,12 @@ def test_a_killed_prediction_is_not_locked_and_its_masks_are_not_left_without_ro
 
 def train(data: Path, out: Path, tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     return start(
-        "train", "nuclei-reference", "--data", data, "--out", out, "--epochs", 3, "--set",
+        "train", "nuclei-reference", "--data", data, "--out", out, "--epochs", 2, "--set",
         "preparation.size_px=[64,64]", "--device", "cpu", *more, cache=tmp_path / "cache",
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_is_resumed_and_two_at_once_are_one(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = train(data, out, tmp_path)
@@ -112,12 +113,12 @@ def test_an_interrupted_training_is_resumed_and_two_at_once_are_one(data: Path, 
         time.sleep(0.005)
     recipe = recipes.get("nuclei-reference")
     assert isinstance(recipe, SegmentationRecipe)
-    settings = ("training.epochs=3", "preparation.size_px=[64,64]")
+    settings = ("training.epochs=2", "preparation.size_px=[64,64]")
     with pytest.raises(BiosegError, match="another process writes to it"):
         training.train(training.TrainJob(recipe, data, out, settings=settings, resume=True, device="cpu"))
     code, _, error = finish(process)
     assert code == 0, error
-    assert journal_lines(out) == 3 and (out / "report.html").exists()
+    assert journal_lines(out) == 2 and (out / "report.html").exists()
     assert not (out / ".lock").exists()
 
 
@@ -130,7 +131,7 @@ def test_a_killed_evaluation_may_be_repeated(model: Path, data: Path, tmp_path: 
     assert code == -signal.SIGKILL and not (out / "summary.json").exists()
     code, _, error = finish(start(*command, cache=tmp_path / "cache"))
     assert code == 0, error
-    assert json.loads((out / "summary.json").read_text())["cases"] == 20
+    assert json.loads((out / "summary.json").read_text())["cases"] == 12
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ SETTINGS = (
     'quality={"$call":"bioseg.quality.fit:fit_quality"}',
 )  # fmt: skip
 JSON = ("record.json", "summary.json", "postprocess.json", "quality_model.json", "last/state.json")
-QUICK, LONG = 12, 1000
+QUICK, LONG = 6, 1000
 """Random changes in the normal selection, and in the slow one."""
 
 

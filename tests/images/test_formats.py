@@ -245,7 +245,7 @@ print(warnings.filters == before[0], not any(name.startswith("bioseg") for name 
         ("rsna-sample", "*.dcm", 15, np.uint8, 2, True),
         ("lv_deeplearning", "*.dcm", 80, np.int16, 2, True),
         ("sunnybrook-dicom", "*.dcm", 96, np.int16, 2, True),
-        ("finding-lungs", "2d_images/*.tif", 160, np.int16, 2, False),
+        pytest.param("finding-lungs", "2d_images/*.tif", 160, np.int16, 2, False, marks=pytest.mark.slow),
     ],
 )
 def test_real_images(

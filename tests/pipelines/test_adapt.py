@@ -18,7 +18,7 @@ from bioseg.pipelines.train import TrainJob, train
 from bioseg.studies.adaptation import BASE
 from bioseg.types import BiosegError, Case
 
-SMALL = ("preparation.size_px=[64,64]", "training.epochs=8", "training.batch_size=2", "split.validation=0.2")
+SMALL = ("preparation.size_px=[32,32]", "training.epochs=2", "training.batch_size=2", "split.validation=0.2")
 
 
 def network_of(predictor: Predictor) -> nn.Module:

@@ -63,8 +63,9 @@ def results(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for name in names for path in out.rglob(name)}
 
 
-def test_a_job_is_pickled_and_run_in_another_process(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("in_another_process", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_job_is_pickled_and_run_elsewhere(
+    in_another_process: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(data, tmp_path / "here", folds=2)
     out = tmp_path / "there"
@@ -75,7 +76,10 @@ def test_a_job_is_pickled_and_run_in_another_process(
         "import pickle, sys; from bioseg.pipelines.fit_fold import fit_fold; "
         "fit_fold(pickle.load(open(sys.argv[1], 'rb')))"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "job.pickle"], check=True, timeout=120)
+    if in_another_process:
+        subprocess.run([sys.executable, "-c", code, tmp_path / "job.pickle"], check=True, timeout=120)
+    else:
+        fit_fold(pickle.loads((tmp_path / "job.pickle").read_bytes()))
     fit_fold(jobs[1])
     assemble(out, read_dataset(data, small_recipe().layout).cases, device="cpu")
     assert results(out) == results(tmp_path / "here")

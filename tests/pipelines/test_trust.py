@@ -51,6 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_no_chest_is_flagged_and_chests_are_not(made: Path) -> None:
     predictor = open_predictor(made / "run", "cpu")
     assert set(FOREIGN) == {"cat", "hand", "black", "lateral"}
@@ -65,12 +66,14 @@ def test_what_is_no_chest_is_flagged_and_chests_are_not(made: Path) -> None:
     assert np.median([row.scores["quality"] for row in good]) > worst + 0.2
 
 
+@pytest.mark.slow
 def test_quality_is_about_the_dice_to_expect(made: Path) -> None:
     rows = [row.scores for part in ("run", "run/test") for row in read_csv(made / part / "scores.csv")]
     assert len(rows) >= 10
     assert np.mean([abs(row["quality"] - row["dice"]) for row in rows]) < 0.1
 
 
+@pytest.mark.slow
 def test_the_file_is_small_and_can_be_written_anew(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_quality, "COPIES", 40)
     written = (made / "run" / QUALITY).read_bytes()
@@ -86,6 +89,7 @@ def test_the_file_is_small_and_can_be_written_anew(made: Path, tmp_path: Path, m
     assert isinstance(renewed, QualityModel) and np.allclose(renewed.limits, quality.limits, atol=0.01)
 
 
+@pytest.mark.slow
 def test_predict_writes_it(made: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(FOREIGN["lateral"](SIZE)).save(tmp_path / "in" / "lateral.png")
@@ -109,6 +113,7 @@ def test_predict_writes_it(made: Path, tmp_path: Path) -> None:
     assert lines == [f"2 of 2 images segmented in {tmp_path / 'without'}"]
 
 
+@pytest.mark.slow
 def test_masks_are_the_same_with_and_without(made: Path) -> None:
     predictor = open_predictor(made / "run", "cpu")
     raw_image = RawImage(FOREIGN["lateral"](SIZE))
@@ -119,6 +124,7 @@ def test_masks_are_the_same_with_and_without(made: Path) -> None:
     assert np.array_equal(without.mask, with_quality.mask)
 
 
+@pytest.mark.slow
 def test_the_report_says_how_far_to_trust_it(made: Path) -> None:
     page = (made / "run" / "report.html").read_text()
     assert "How far to trust it" in page and "images for review" in page
@@ -126,6 +132,7 @@ def test_the_report_says_how_far_to_trust_it(made: Path) -> None:
     assert "<th>Quality" not in page and "<th>Flagged" not in page
 
 
+@pytest.mark.slow
 def test_a_pretrained_model_keeps_it(made: Path, tmp_path: Path) -> None:
     folder = models.package(made / "run", "phantoms", "card", root=tmp_path)
     assert open_predictor(folder, "cpu").quality == open_predictor(made / "run", "cpu").quality

@@ -16,7 +16,7 @@ from bioseg.studies import adaptation
 from bioseg.studies.adaptation import BASE, TRAININGS, VARIANTS, Variant, evaluate, evaluate_held_out
 from bioseg.types import BiosegError, Case
 
-SMALL = ("preparation.size_px=[64,64]", "training.epochs=6", "training.batch_size=2")
+SMALL = ("preparation.size_px=[32,32]", "training.epochs=4", "training.batch_size=2")
 
 
 @pytest.fixture(scope="module")

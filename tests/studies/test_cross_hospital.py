@@ -73,6 +73,7 @@ def done(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     patch.undo()
 
 
+@pytest.mark.slow
 def test_sessions_lead_to_the_whole_table(done: tuple[Benchmark, int]) -> None:
     benchmark, count = done
     assert 2 < count < 50
@@ -88,6 +89,7 @@ def test_sessions_lead_to_the_whole_table(done: tuple[Benchmark, int]) -> None:
     assert rows["1", "Montgomery"]["published"] == (0.97427, 0.009)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(done: tuple[Benchmark, int], monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark, _ = done
     Ticks.left = 10**9
@@ -99,6 +101,7 @@ def test_what_is_finished_is_not_done_again(done: tuple[Benchmark, int], monkeyp
     assert (benchmark.out / "cross-hospital.md").read_text() == before
 
 
+@pytest.mark.slow
 def test_at_once_is_as_in_sessions(done: tuple[Benchmark, int], tmp_path: Path) -> None:
     benchmark, _ = done
     Ticks.left = 10**9
@@ -112,6 +115,7 @@ def test_at_once_is_as_in_sessions(done: tuple[Benchmark, int], tmp_path: Path) 
     assert all("n" not in row for row in results(once) if row["trial"] != "1")
 
 
+@pytest.mark.slow
 def test_the_three_tables_say_the_same(done: tuple[Benchmark, int]) -> None:
     benchmark, _ = done
     text, page = ((benchmark.out / f"cross-hospital{suffix}").read_text() for suffix in (".md", ".html"))
@@ -128,6 +132,7 @@ def test_the_three_tables_say_the_same(done: tuple[Benchmark, int]) -> None:
     assert "published 0.8879 ± 0.047" in text and "not run yet" not in text and "; as published" not in text
 
 
+@pytest.mark.slow
 def test_runs_of_other_settings_are_refused(done: tuple[Benchmark, int]) -> None:
     benchmark, _ = done
     other = replace(benchmark, settings={**SETTINGS, "unet": (*TINY, "training.batch_size=2")})
@@ -169,6 +174,7 @@ def test_the_budgets_are_of_the_models_and_scale_them() -> None:
     assert {trial.model for trial in TRIALS} | {trial.translator for trial in TRIALS} == {"", *RECIPES}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_the_adaptation_study_runs_in_sessions_beside_the_benchmark(
     done: tuple[Benchmark, int], monkeypatch: pytest.MonkeyPatch

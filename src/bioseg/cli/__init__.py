@@ -295,7 +295,7 @@ app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine 
 )
 app.command(epilog=examples("bioseg compare runs/published runs/ours --score iou"))(listing.compare)
 app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --out masks"))(listing.models)
-data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))(
+data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --report page.html"))(
     listing.data_check
 )
 data_app.command("convert", epilog=examples("bioseg data convert annotated as-coco --to coco"))(converting.data_convert)

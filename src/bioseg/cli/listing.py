@@ -97,18 +97,21 @@ def models(as_json: Json = False) -> None:
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
     channel: Channel = "",
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Page to write: every image with its mask, what stands out first.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
-    from bioseg.datasets import folders, inspection
+    from bioseg.datasets import inspection
+    from bioseg.pipelines.check import check
 
     with common.screen() as screen:
-        progress = common.callbacks(screen).counter("opening")
-        scan = inspection.inspect(folders.scan(folder), progress, select=common.words(channel))
+        scan = check(folder, page, common.callbacks(screen), select=common.words(channel))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:
-        screen.log("\n".join(inspection.scan_lines(scan)))
+        screen.log("\n".join([*inspection.scan_lines(scan), *([f"report         {page}"] if page else [])]))
     raise typer.Exit(0 if scan.clean else 1)
 
 

@@ -54,6 +54,18 @@ def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
     return union
 
 
+def read_by_name(case: Case, shape: tuple[int, int]) -> dict[str, Mask]:
+    """The mask of each class that the data name, and by "" that of parts without a name; at least one, which may be empty.
+
+    Raises:
+        BiosegError: See :func:`each_part`.
+    """
+    masks: dict[str, Mask] = {}
+    for part in each_part(case, shape):
+        masks[part.name] = masks[part.name] | part.mask if part.name in masks else part.mask
+    return masks or {"": np.zeros(shape, np.bool_)}
+
+
 def read_classes(case: Case, shape: tuple[int, int], classes: Classes) -> Mask:
     """The mask of each class.
 

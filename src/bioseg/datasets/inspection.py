@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from bioseg.datasets import annotations, splits, suspicious
 from bioseg.datasets import cases as reading
@@ -16,20 +18,27 @@ from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
 from bioseg.datasets.tree import escaped
 from bioseg.images import channels
-from bioseg.types import BiosegError, Case, Problem
+from bioseg.images.raw_image import RawImage
+from bioseg.types import BiosegError, Case, Mask, Problem, Progress
+
+Seen = TypeVar("Seen")
+See = Callable[[Case, RawImage, Mapping[str, Mask]], Seen]
+"""What is made of a case while its files are open: (case, image with the channels asked for, the mask [rows, cols] of each class
+by its name, of what has no name by ""); threads call it."""
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A case that can be used: its channels, whether it has foreground, and its mask in numbers (None for boxes)."""
+class _Opened(Generic[Seen]):
+    """A case that can be used: its channels, whether it has foreground, its mask in numbers (None for boxes), and ``Seen``."""
 
     kind: str
     foreground: bool
     description: Description | None
+    seen: Seen
 
 
 def inspect(
-    scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None, *, select: Sequence[str] = ()
+    scan: FolderScan, progress: Progress = lambda done, total: None, *, select: Sequence[str] = ()
 ) -> FolderScan:
     """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong.
 
@@ -38,14 +47,25 @@ def inspect(
         progress: Told (done, total).
         select: The channels to look at, see :func:`bioseg.images.channels.select`; images must have them. Empty: all.
     """
+    return examine(scan, lambda case, raw_image, masks: None, progress, select=select)[0]
+
+
+def examine(
+    scan: FolderScan,
+    see: See[Seen],
+    progress: Progress = lambda done, total: None,
+    *,
+    select: Sequence[str] = (),
+) -> tuple[FolderScan, dict[str, Seen]]:
+    """:func:`inspect`, and what ``see`` returned for each case that can be used, by its id."""
     kinds: Counter[str] = Counter()
     problems: list[Problem] = []
     empty: list[str] = []
     descriptions: dict[str, Description] = {}
+    seen: dict[str, Seen] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (case, found) in enumerate(
-            zip(scan.cases, pool.map(partial(_open, select=select), scan.cases), strict=True), 1
-        ):
+        opened = pool.map(partial(_open, see=see, select=select), scan.cases)
+        for done, (case, found) in enumerate(zip(scan.cases, opened, strict=True), 1):
             if isinstance(found, Problem):
                 problems.append(found)
             elif not found.foreground:
@@ -54,9 +74,10 @@ def inspect(
                 descriptions[case.id] = found.description
             if isinstance(found, _Opened):
                 kinds[found.kind] += 1
+                seen[case.id] = found.seen
             progress(done, len(scan.cases))
     known = {case.id: case.patient for case in scan.cases}
-    return replace(
+    inspected = replace(
         scan,
         problems=tuple(problems),
         empty=tuple(empty),
@@ -64,6 +85,7 @@ def inspect(
         inspected=True,
         channels=tuple(f"{number} × {kind}" for kind, number in kinds.most_common()),
     )
+    return inspected, seen
 
 
 def scan_lines(scan: FolderScan) -> list[str]:
@@ -152,17 +174,18 @@ def _not_understood(paths: Iterable[Path]) -> list[str]:
     return lines
 
 
-def _open(case: Case, select: Sequence[str]) -> _Opened | Problem:
+def _open(case: Case, *, see: See[Seen], select: Sequence[str]) -> _Opened[Seen] | Problem:
     try:
         raw_image = reading.read_image(case)
+        kind = channels.kind(raw_image)
         with reading.naming(case):
-            pixels = (channels.select(raw_image, select) if select else raw_image).pixels
-        mask = reading.read_mask(case, pixels.shape[:2])
+            raw_image = channels.select(raw_image, select) if select else raw_image
+        masks = reading.read_by_name(case, (raw_image.pixels.shape[0], raw_image.pixels.shape[1]))
     except BiosegError as fault:
         return Problem(case.path, str(fault))
-    return _Opened(
-        channels.kind(raw_image), bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None
-    )
+    mask = np.any([*masks.values()], axis=0)
+    description = suspicious.describe(raw_image.pixels, mask) if case.masks else None
+    return _Opened(kind, bool(mask.any()), description, see(case, raw_image, masks))
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from bioseg import files
 from bioseg.evaluation.summary import compare, summarise
+from bioseg.reports import templates
 from bioseg.reports.figures import best_epoch, score_name
 from bioseg.reports.run_folder import Run, read_run
 from bioseg.reports.sentences import UNKNOWN, bias, fault, headline, learning
@@ -67,9 +67,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """
     runs = [read_run(folder) for folder in folders]
     default = folders[0] / "report.html" if len(runs) == 1 else folders[0].resolve().parent / "comparison.html"
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates.environment()
     environment.filters |= {"number": _number, "interval": _interval, "short": _short, "patient": _patient}
     tools = (best_epoch, bias, headline, learning, fault, score_rows, source_rows, strip, settings, origins, trust)
     page = environment.get_template("report.html").render(

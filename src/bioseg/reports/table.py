@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from bioseg import files
+from bioseg.reports import templates
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,4 @@ def _csv(table: Table) -> str:
 
 
 def _page(table: Table) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bioseg", "reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("table.html").render(table=table)
+    return templates.environment().get_template("table.html").render(table=table)
