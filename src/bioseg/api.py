@@ -20,8 +20,6 @@ from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
 from bioseg.types import SILENT, BiosegError, Callbacks, Problem
 
-OF_CLASS = ("area_px", "area_mm2", "area_um2", "components", "mean_probability")
-
 if TYPE_CHECKING:
     from bioseg.pipelines.assemble import TrainResult
     from bioseg.recipe import Recipe
@@ -87,7 +85,7 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
     each = {name: Prediction(one.mask, one.probability) for name, one in prediction.classes.items()}
     return Measurements(
         _of_image(prediction, raw_image),
-        {name: {key: _of_image(one, raw_image)[key] for key in OF_CLASS} for name, one in each.items()},
+        {name: _named(OF_CLASS, of_class(one, raw_image)) for name, one in each.items()},
         [_of_object(row, segmented) for row in segmented.measured],
     )
 

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .workspace import TINY, link_all, write_data, write_run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.M | re.S)
 SPAN = re.compile(r"(?<!`)`(bioseg [^`\n]+|python -m benchmarks[^`\n]*)`")
 RUN, TRAIN = re.compile(r"runs/[\w-]+"), re.compile(r"bioseg\.train\([^()]*\)")
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
@@ -34,7 +35,8 @@ SKIPPED = re.compile(r"make [a-z-]+|source \.venv/bin/activate|\.ci/run")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [textwrap.dedent(text) for _, kind, text in found if kind == language]
 
 
 def commands(page: Path) -> list[str]:
@@ -43,7 +45,7 @@ def commands(page: Path) -> list[str]:
 
 def own_files(page: Path) -> dict[str, str]:
     """Blocks that are files: those that begin with a comment of nothing but the file's name."""
-    texts = [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind in ("python", "toml")]
+    texts = blocks(page, "python") + blocks(page, "toml")
     return {found[1]: text for text in texts if (found := FILE.match(text))}
 
 
@@ -52,6 +54,9 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "cells-to-rois.md",
+    "clinic-study.md",
+    "own-network.md",
     "classes.md",
     "channels.md",
     "python.md",
@@ -159,7 +164,7 @@ def test_the_python_of_a_page_runs(page: Path, workspace: Path, prepared: Path) 
 
 def test_every_page_and_language_is_covered() -> None:
     assert len(PAGES) >= 20
-    found = {kind for page in PAGES for kind, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
+    found = {kind for page in PAGES for _, kind, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
     assert found <= {"bash", "python", "text", "toml", "console"}
     assert {page for page in PAGES if blocks(page, "console")} == {ROOT / "docs" / "reference" / "commands.md"}
     assert sum(len(commands(page)) for page in PAGES) >= 35

@@ -47,6 +47,7 @@ def write_data(root: Path) -> None:
             if masks:
                 np.save(root / name / f"{letter}.mask.npy", mask)
     write_stains(root / "stains")
+    write_plates(root / "plates")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")
 
@@ -63,6 +64,25 @@ def write_stains(root: Path) -> None:
         path = root / "images" / f"well_{number}.ome.tif"
         tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=facts)
         Image.fromarray(labels > 0).save(root / "masks" / f"well_{number}.ome.png")
+
+
+def write_plates(root: Path) -> None:
+    """OME-TIFFs of four channels, label images of three classes of cells, and ``classes.csv``."""
+    rng = np.random.default_rng(2)
+    for part in ("images", "labels"):
+        (root / part).mkdir(parents=True)
+    for number in range(6):
+        cells, objects = phantoms.nuclei(rng, 64)
+        labels = np.where(objects > 0, 1 + objects % 3, 0).astype(np.uint8)
+        grey = cells[..., 0].astype(float)
+        stack = np.stack(
+            [grey, *(np.where(labels == value, 200, 20) + rng.normal(0, 9, labels.shape) for value in (1, 2, 3))]
+        )
+        facts = {"axes": "CYX", "Channel": {"Name": ["DAPI", "A", "B", "C"]}}
+        path, pixels = root / "images" / f"plate-{number}.ome.tif", stack.clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata=facts)
+        Image.fromarray(labels).save(root / "labels" / f"plate-{number}.ome.png")
+    files.write_csv(root / "classes.csv", ("name", "value"), [("live", 1), ("dividing", 2), ("dead", 3)])
 
 
 def write_labelme(folder: Path) -> None:

@@ -10,6 +10,7 @@ from bioseg.inference.predictor import Predictor
 from bioseg.outputs import dicom_sr, saving
 from bioseg.outputs.anatomy import divided, measure_image
 from bioseg.outputs.anatomy_tables import read_anatomy
+from bioseg.outputs.class_tables import read_class_tables
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.identifiers import identify
 from bioseg.outputs.measure import measure
@@ -96,7 +97,7 @@ def _predict(
     segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
     classes = predictor.recipe.preparation.classes
     several = segment_names(classes.names) if classes.several else ()
-    anatomy = read_anatomy(out, structure, several)
+    anatomy, by_class = read_anatomy(out, structure, several), read_class_tables(out, classes)
 
     def write(found: Predicted) -> tuple[Path, tuple[str, ...]]:
         """Write the files of one image, then its rows; says why it is flagged. Runs in a worker thread."""
@@ -113,6 +114,7 @@ def _predict(
             segmentations.add(case.path, case.image, sides)
         if anatomy.columns:
             anatomy.add(printable(case.path), measure_image(structure, masks, place))
+        by_class.add(printable(case.path), prediction, raw_image)
         objects = [] if prediction.labels is None else segmented.measured
         measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
         mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.path)]
@@ -125,7 +127,8 @@ def _predict(
             segmentations.foreign.clear()  # nobody asked for theirs
         problems = segmentations.write(out, names)
         if saving.CSV in chosen:
-            problems += tables.write(out) + anatomy.write(out, tables.listed(out))
+            order = tables.listed(out)
+            problems += tables.write(out) + anatomy.write(out, order) + by_class.write(out, order)
         return problems
 
     try:
