@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.inference.predictor import Predictor, Source
+from bioseg.outputs.class_tables import OF_CLASS, of_class
 from bioseg.outputs.measure import MEASURED, OBJECT_COLUMNS
 from bioseg.outputs.measure import measure as measure_image
 from bioseg.outputs.segmented import Segmented
@@ -82,10 +83,9 @@ def measure(prediction: Prediction, image: Source) -> Measurements:
     if found != given:
         raise BiosegError(f"measure: the prediction is {found}, the image {given}; give the image it was made from")
     segmented = Segmented(prediction, raw_image, b"", OTHER)
-    each = {name: Prediction(one.mask, one.probability) for name, one in prediction.classes.items()}
     return Measurements(
         _of_image(prediction, raw_image),
-        {name: _named(OF_CLASS, of_class(one, raw_image)) for name, one in each.items()},
+        {name: _named(OF_CLASS, of_class(one, raw_image)) for name, one in prediction.classes.items()},
         [_of_object(row, segmented) for row in segmented.measured],
     )
 

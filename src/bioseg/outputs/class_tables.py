@@ -8,7 +8,7 @@ from bioseg import files
 from bioseg.classes import COLOURS, Classes
 from bioseg.images.formats import RawImage
 from bioseg.outputs.measure import MEASURED, Values, measure
-from bioseg.postprocess.masks import Prediction
+from bioseg.postprocess.masks import ClassPrediction, Prediction
 from bioseg.types import BiosegError, Problem
 
 BY_CLASS, NAMES = "class_measurements.csv", "classes.csv"
@@ -33,9 +33,7 @@ class ClassTables:
         """The rows of one image, in place of those it had."""
         if self.classes.several:
             each = prediction.classes.items()
-            self.rows[path] = [
-                (path, name, *of_class(Prediction(o.mask, o.probability), raw_image)) for name, o in each
-            ]
+            self.rows[path] = [(path, name, *of_class(found, raw_image)) for name, found in each]
 
     def write(self, out: Path, order: Sequence[str]) -> list[Problem]:
         """Write both tables for the images in ``order``; returns what failed."""
@@ -55,9 +53,9 @@ class ClassTables:
         return problems
 
 
-def of_class(prediction: Prediction, raw_image: RawImage) -> Values:
-    """The values of :data:`OF_CLASS` for the mask of one class."""
-    measured = dict(zip(MEASURED, measure(prediction, raw_image), strict=True))
+def of_class(found: ClassPrediction, raw_image: RawImage) -> Values:
+    """The values of :data:`OF_CLASS` for one class."""
+    measured = dict(zip(MEASURED, measure(Prediction(found.mask, found.probability), raw_image), strict=True))
     return tuple(measured[name] for name in OF_CLASS)
 
 
