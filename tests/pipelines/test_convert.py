@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from bioseg.datasets import cases, folders
-from bioseg.pipelines.convert import LAYOUTS, convert
+from bioseg.classes import Classes
+from bioseg.datasets import cases, folders, phantom_layouts, phantoms
+from bioseg.datasets.layouts import nnunet
+from bioseg.pipelines.convert import convert
 from bioseg.types import BiosegError, Case
 from tests.datasets import annotation_files as made
 from tests.datasets.annotation_files import MASKS, SHAPE
@@ -55,7 +57,7 @@ def truth(case: Case) -> list[tuple[str, bytes]]:
     return sorted((name, np.packbits(mask).tobytes()) for name, mask in found if mask.any())
 
 
-@pytest.mark.parametrize("to", LAYOUTS)
+@pytest.mark.parametrize("to", ["coco", "folders"])
 @pytest.mark.parametrize("name", SETS)
 def test_nothing_is_lost(name: str, to: str, tmp_path: Path) -> None:
     SETS[name](tmp_path / "data")
@@ -113,6 +115,39 @@ def test_what_may_not_be_written(tmp_path: Path) -> None:
     for out, says in {"data": "holds", "data/new": "lies in", "full": "is not empty"}.items():
         with pytest.raises(BiosegError, match=says):
             convert(tmp_path / "data", tmp_path / out, "coco")
-    with pytest.raises(BiosegError, match="--to yolo: no such layout; give coco or folders"):
+    with pytest.raises(BiosegError, match="--to yolo: no such layout; give coco or folders or nnunet"):
         convert(tmp_path / "data", tmp_path / "new", "yolo")
     assert not (tmp_path / "new").exists()
+
+
+class TestNnunet:
+    def test_classes_come_back_under_their_names_and_values(self, tmp_path: Path) -> None:
+        phantom_layouts.write_label_images(tmp_path / "data", count=3, size_px=32)
+        convert(tmp_path / "data", tmp_path / "out", "nnunet")
+        convert(tmp_path / "out", tmp_path / "again", "nnunet")
+        for path in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "out")).read_bytes()
+        about = json.loads((tmp_path / "out" / "dataset.json").read_text())
+        assert about["labels"] == {"background": 0} | {name: value for value, name in enumerate(phantoms.ABDOMEN, 1)}
+        assert (about["numTraining"], about["file_ending"]) == (3, ".tif")
+        classes = Classes(phantoms.ABDOMEN)
+        before, after = (folders.scan(tmp_path / name).cases for name in ("data", "out"))
+        assert [case.id for case in after] == [case.id for case in before]
+        for one, other in zip(before, after, strict=True):
+            assert np.array_equal(cases.read_image(one).pixels, cases.read_image(other).pixels)
+            masks = [cases.read_classes(case, (32, 32), classes) for case in (one, other)]
+            assert np.array_equal(*masks) and masks[0].any(axis=(1, 2)).all()
+
+    def test_the_folder_s_own_test_part_is_nnunet_s(self, tmp_path: Path) -> None:
+        parts(tmp_path / "data")
+        assert convert(tmp_path / "data", tmp_path / "out", "nnunet") == (5, [])
+        places = {path.name: path.parent.name for path in (tmp_path / "out").glob("labels*/*")}
+        assert sorted(places.values()) == ["labelsTr"] * 4 + ["labelsTs"]
+        assert len(nnunet.list_cases(tmp_path / "out")) == 5
+
+    def test_classes_that_overlap_are_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "data" / "images" / "a.png", shape=SHAPE)
+        for name in ("lung", "heart"):
+            write(tmp_path / "data" / "masks" / name / "a.png", shape=SHAPE, value=255)
+        count, problems = convert(tmp_path / "data", tmp_path / "out", "nnunet")
+        assert count == 0 and "classes overlap (heart, lung)" in problems[0].reason

@@ -11,7 +11,7 @@ from bioseg.cli import common
 def data_convert(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],
-    to: Annotated[str, typer.Option("--to", help="coco or folders.")],
+    to: Annotated[str, typer.Option("--to", help="nnunet, coco or folders.")],
 ) -> None:
     """Write a data set in another layout: images copied as they are; ids, patients and the folder's own split kept."""
     from bioseg.pipelines.convert import convert

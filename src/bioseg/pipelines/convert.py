@@ -1,4 +1,4 @@
-"""A data set written in another layout: images copied as they are, ground truth as COCO or as label images."""
+"""A data set written in another layout: as COCO, as folders of images and label images, or as nnU-Net wants it."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from bioseg.datasets.patients import TABLE
 from bioseg.images import formats, png
 from bioseg.outputs.polygons import trace
 from bioseg.pipelines import output_folder
+from bioseg.pipelines.convert_nnunet import Nnunet
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Mask, Problem
 
 NAMELESS = "object"
@@ -44,17 +45,16 @@ class Converted:
     objects: list[Annotation]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a data set is laid out.
+class Writer(Protocol):
+    """Writes the cases of one part of a split."""
 
-    Attributes:
-        images: (output folder, part of a split, empty for none) → folder of its images.
-        writer: Makes what writes the ground truth of one part.
-    """
+    def add(self, case: Case, /) -> None:
+        """Write a case, or take it up until all are known."""
+        ...
 
-    images: Callable[[Path, str], Path]
-    writer: Callable[[Path, str], "Coco | Folders"]
+    def finish(self) -> None:
+        """Write what all cases share."""
+        ...
 
 
 def convert(data: Path, out: Path, to: str, callbacks: Callbacks = SILENT) -> tuple[int, list[Problem]]:
@@ -81,13 +81,13 @@ def convert(data: Path, out: Path, to: str, callbacks: Callbacks = SILENT) -> tu
     parts: dict[str, Sequence[Case]] = {"": scan.cases}
     if scan.split:
         parts = {"train": scan.split.train, "val": scan.split.validation, "test": scan.split.test}
-    total, layout = sum(map(len, parts.values())), LAYOUTS[to]
+    total, layout = sum(map(len, parts.values())), LAYOUTS[to](out)
     done, problems, count = list[Case](), list[Problem](), callbacks.counter("converting")
     for part, own in parts.items():
-        writer = layout.writer(out, part)
+        writer = layout(part)
         for case in own:
             try:
-                writer.add(_copied(case, layout.images(out, part)))
+                writer.add(case)
                 done.append(case)
             except BiosegError as fault:
                 problems.append(Problem(case.path, str(fault)))
@@ -113,13 +113,19 @@ def objects_of(case: Case, shape: tuple[int, int]) -> list[Annotation]:
 class Coco:
     """``images/`` and ``annotations/instances_PART.json``: polygons, or run lengths where an object has holes."""
 
+    folder: Path
     path: Path
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
 
-    def add(self, one: Converted) -> None:
-        """Take up a case."""
+    def add(self, case: Case) -> None:
+        """Copy the image and take up its objects.
+
+        Raises:
+            BiosegError: The case cannot be read, or not be copied.
+        """
+        one = _copied(case, self.folder)
         number, (rows, cols) = len(self.images) + 1, one.shape
         name = f"{one.name}{one.image.suffix}"
         self.images.append({"id": number, "file_name": name, "height": rows, "width": cols})
@@ -144,12 +150,17 @@ class Coco:
 class Folders:
     """``images/`` and ``masks/``: a label image for each image; where there are several classes, masks in a folder each."""
 
+    images: Path
     masks: Path
     _found: list[Converted] = field(default_factory=list)
 
-    def add(self, one: Converted) -> None:
-        """Take up a case."""
-        self._found.append(one)
+    def add(self, case: Case) -> None:
+        """Copy the image and take up its objects.
+
+        Raises:
+            BiosegError: The case cannot be read, or not be copied.
+        """
+        self._found.append(_copied(case, self.images))
 
     def finish(self) -> None:
         """Write all masks, when all classes are known.
@@ -169,6 +180,31 @@ class Folders:
                     png.write_mask(self.masks / folder / f"{one.name}.png", annotations.united(own, one.shape))
                 else:
                     _write_each(self.masks / one.name / folder, own)
+
+
+@dataclass
+class NnunetPart:
+    """A part of :class:`bioseg.pipelines.convert_nnunet.Nnunet`."""
+
+    whole: Nnunet
+    test: bool
+
+    def add(self, case: Case) -> None:
+        """Write a case.
+
+        Raises:
+            BiosegError: It cannot be read, or not be written.
+        """
+        shape = reading.read_image(case).pixels.shape
+        self.whole.add(case, objects_of(case, (shape[0], shape[1])), (shape[0], shape[1]), test=self.test)
+
+    def finish(self) -> None:
+        """Write ``dataset.json``.
+
+        Raises:
+            BiosegError: It could not be written.
+        """
+        self.whole.finish()
 
 
 def _write_labels(folder: Path, one: Converted) -> None:
@@ -192,14 +228,19 @@ def _write_each(folder: Path, own: Sequence[Annotation]) -> None:
         png.write_mask(folder / f"{number}.png", drawn.mask)
 
 
-LAYOUTS: dict[str, Layout] = {
-    "coco": Layout(
-        lambda out, part: out / "images" / part,
-        lambda out, part: Coco(out / "annotations" / f"instances_{part or 'default'}.json"),
+def _nnunet(out: Path) -> Callable[[str], Writer]:
+    whole = Nnunet(out)
+    return lambda part: NnunetPart(whole, test=part == "test")
+
+
+LAYOUTS: dict[str, Callable[[Path], Callable[[str], Writer]]] = {
+    "coco": lambda out: (
+        lambda part: Coco(out / "images" / part, out / "annotations" / f"instances_{part or 'default'}.json")
     ),
-    "folders": Layout(lambda out, part: out / part / "images", lambda out, part: Folders(out / part / "masks")),
+    "folders": lambda out: lambda part: Folders(out / part / "images", out / part / "masks"),
+    "nnunet": _nnunet,
 }
-"""By the word for each."""
+"""By the word for each: (output folder) → (part of a split, empty for none) → what writes it."""
 
 
 def _refuse(data: Path, out: Path) -> None:
