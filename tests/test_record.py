@@ -86,7 +86,7 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
     assert {kind.__name__ for kind in reached} == {
         "Training", "SegmentationRecipe", "AdversarialTraining", "TranslationRecipe", "Preparation", "Placement",
         "Augmentation", "Parameters", "Postprocess", "Prediction", "Instances", "Boxes", "Distribution", "Logistic",
-        "QualityModel", "Applicability", "Interval",
+        "QualityModel", "Applicability", "Interval", "Classes", "ClassPostprocess", "ClassPrediction",
     }  # fmt: skip
     for kind in reached:
         own = kind.__dict__.get("__post_init__")
@@ -103,11 +103,11 @@ CHECKING = {
 """Names that ``__post_init__`` of a specification may use."""
 
 ROLES = {
-    "layout": {"list_cases", "list_images"},
+    "layout": {"list_cases", "list_images", "list_organs", "list_cavity_and_myocardium"},
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {
-        "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
+        "unet", "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
         "resnet_generator", "unet_generator", "discriminator",
     },
     "loss": {
@@ -119,6 +119,8 @@ ROLES = {
     "intensity": {"invert", "min_max", "percentile_window", "chest_upright", "clahe", "fixed_window"},
     "choose": {"threshold", "objects", "boxes"},
     "quality": {"fit_quality"},
+    "augment": set(),
+    "reader": set(),
     "reference_scores": {"ct_scores", "pneumonia_scores", "cxr_scores", "nuclei_scores"},
 }  # fmt: skip
 """By field, every function that a record may put there: pure, or readers of a folder that only training and evaluation call."""

@@ -55,7 +55,8 @@ FIELDS: dict[str, Any] = {
     "patients_unknown": Number, "data": str, "target": str, "command": str, "started": str, "device": str,
     "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str, "applicability_sha256": str,
     "evaluated_on": str, "evaluated_folder": str, "model": str, "model_fingerprint": str, "adapted": bool, "unseen_only": bool,
-    "translator": str, "channel": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "translator": str, "channel": str, "config": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "init": dict[str, str], "extended": list[dict[str, int]],
 }  # fmt: skip
 """What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
 
@@ -125,7 +126,7 @@ def decode(value: Any, where: str, resolve: Resolve = nobody) -> Any:
 
 def differences(old: Any, new: Any) -> list[str]:
     """``training.epochs 80 → 15`` for every value in which two recipes, or parts of them, differ."""
-    first, second = (dict(_flat(encode(spec))) for spec in (old, new))
+    first, second = (dict(flat(encode(spec))) for spec in (old, new))
     return [
         f"{name} {_words(first.get(name))} → {_words(second.get(name))}"
         for name in dict.fromkeys([*first, *second])
@@ -265,9 +266,10 @@ def journal_rows(rows: Any, where: str) -> list[dict[str, Any]]:
     return [migrated_row(row) for row in rows]
 
 
-def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The values of a record's recipe with their paths, ``training.epochs``; lists are values."""
     if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
+        return [pair for key, item in value.items() for pair in flat(item, f"{name}.{key}".lstrip("."))]
     return [(name, value)]
 
 

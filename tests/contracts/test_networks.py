@@ -3,23 +3,27 @@
 import copy
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch import nn
 
+import bioseg.models
 from bioseg.inference.device import place
-from bioseg.models import cyclegan, enhanced_unet, pretrained_unet, residual_fcn, unet
-from bioseg.models.pretrained_unet import pretrained_unet as pretrained
+from bioseg.models import cyclegan, enhanced_unet, residual_fcn
+from bioseg.models import pretrained_unet as pretrained
+from bioseg.models.unet import ct_unet, cxr_unet, lv_unet, nuclei_unet
 
 Build = Callable[[], nn.Module]
 # Name: how to build it, channels it takes, trainable parameters, these with the batch-norm statistics.
 NETWORKS: dict[str, tuple[Build, int, int, int]] = {
-    "cxr": (unet.cxr_unet, 1, 5_468_897, 5_468_897),
-    "ct": (unet.ct_unet, 1, 902_593, 902_593),
-    "lv": (unet.lv_unet, 1, 7_759_521, 7_759_521),
-    "nuclei": (unet.nuclei_unet, 3, 1_941_105, 1_941_105),
+    "cxr": (cxr_unet, 1, 5_468_897, 5_468_897),
+    "ct": (ct_unet, 1, 902_593, 902_593),
+    "lv": (lv_unet, 1, 7_759_521, 7_759_521),
+    "nuclei": (nuclei_unet, 3, 1_941_105, 1_941_105),
+    "own": (lambda: bioseg.models.unet(2, widths=(8, 16, 32)), 2, 29_713, 30_033),
     "residual": (residual_fcn.residual_fcn, 1, 12_718_305, 12_727_969),
     "pretrained": (lambda: pretrained(imagenet=False), 1, 3_832_081, 3_872_689),
     # Smaller than the page has them: its counts are held in tests/models/test_enhanced_unet.py and test_cyclegan.py.
@@ -29,14 +33,17 @@ NETWORKS: dict[str, tuple[Build, int, int, int]] = {
 }
 
 
+ROOMS = [f"bioseg.models.{name}" for name in ("unet", "residual_fcn", "pretrained_unet", "enhanced_unet", "cyclegan")]
+
+
 def test_every_network_is_here() -> None:
     builders = {
         getattr(module, name)
-        for module in (unet, residual_fcn, pretrained_unet, enhanced_unet, cyclegan)
+        for module in map(import_module, ROOMS)
         for name in dir(module)
-        if name.endswith(("_unet", "_fcn", "_generator")) and callable(getattr(module, name))
+        if name.endswith(("unet", "_fcn", "_generator")) and callable(getattr(module, name))
     }
-    assert len(builders) == len(NETWORKS) == 9
+    assert len(builders) == len(NETWORKS) == 10
 
 
 @cache
@@ -163,7 +170,7 @@ def test_one_and_three_channels_are_one_network() -> None:
 
 def test_the_studies_initialisations() -> None:
     torch.manual_seed(0)
-    nuclei, cxr = unet.nuclei_unet(), unet.cxr_unet()
+    nuclei, cxr = nuclei_unet(), cxr_unet()
     for network, gain in ((nuclei, "he"), (cxr, "glorot")):
         weight = network.up[0][0].weight
         fan_in, fan_out = weight[0].numel(), weight.shape[0] * 9

@@ -39,6 +39,13 @@ def write_data(root: Path) -> None:
     write_clinic(root / "archive")
     cells, _ = phantoms.nuclei(rng, 96)
     Image.fromarray(cells).save(root / "cells.png")
+    for name, masks in (("scans", True), ("new-scans", False)):
+        (root / name).mkdir()
+        for letter in "abcdefgh" if masks else "a":
+            image, mask = phantoms.ct_slice(rng, 64)
+            np.save(root / name / f"{letter}.image.npy", image)
+            if masks:
+                np.save(root / name / f"{letter}.mask.npy", mask)
     write_stains(root / "stains")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")

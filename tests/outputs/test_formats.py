@@ -247,8 +247,8 @@ def test_ten_thousand_objects_in_every_format(tmp_path: Path) -> None:
 
 
 def test_every_file_is_named_in_the_ledger_s_suffixes() -> None:
-    assert {one.suffix for one in saving.IMAGES.values()} | {".seg.dcm"} == set(SUFFIXES)
-    assert {*saving.IMAGES, saving.DICOM_SEG, saving.CSV} == set(saving.WORDS)
+    assert {one.suffix for one in saving.IMAGES.values()} | {".seg.dcm", ".sr.dcm"} == set(SUFFIXES)
+    assert {*saving.IMAGES, saving.DICOM_SEG, saving.SIDES, saving.DICOM_SR, saving.CSV} == set(saving.WORDS)
 
 
 def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,10 +256,17 @@ def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert saving.choose((), instances=True) == {"mask", "labels", "csv"}
     assert saving.choose("rois, csv", instances=True) == {"rois", "csv"}
     for asked in ("rois,roi", "mask,,csv", "all", "Mask"):
-        with pytest.raises(BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,overlay,rois"):
+        with pytest.raises(
+            BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,classes-tiff,overlay,rois"
+        ):
             saving.choose(asked, instances=False)
     monkeypatch.setattr(saving.util, "find_spec", lambda name: None)
-    for word, package in (("rois", "roifile"), ("nifti", "nibabel"), ("dicom-seg", "highdicom")):
+    for word, package in (
+        ("rois", "roifile"),
+        ("nifti", "nibabel"),
+        ("dicom-seg", "highdicom"),
+        ("dicom-sr", "highdicom"),
+    ):
         with pytest.raises(
             BiosegError, match=rf"--save {word}: needs the package {package}; pip install 'bioseg\[formats\]'"
         ):

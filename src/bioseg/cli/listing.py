@@ -7,10 +7,23 @@ import typer
 
 from bioseg.cli import common
 from bioseg.cli.common import Channel, Json
+from bioseg.cli.configuring import recipes_like
 
 
-def recipes(as_json: Json = False) -> None:
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Print this recipe as a config file to start from.", autocompletion=recipes_like),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the recipes: name, task, purpose, parameters."""
+    if name:
+        from bioseg import config_file
+        from bioseg.recipes import get
+
+        typer.echo(config_file.write(get(name)), nl=False)
+        return
     from bioseg.pipelines.machine import describe_recipes
 
     rows = describe_recipes()

@@ -22,7 +22,10 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read(case.image, case.raw_format, level=case.level)
+    if case.reader:
+        raw_image = formats.read_with(case.reader, case.image)
+    else:
+        raw_image = formats.read(case.image, case.raw_format, level=case.level)
     if raw_image.spacing_mm or not case.spacing_mm:
         return raw_image
     return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")
@@ -121,7 +124,7 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
     by_value = _by_value(case, classes)
     if len(case.masks) == 1 and not (case.boxes or by_value) and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
-        values = _one_channel(formats.read(path).pixels)
+        values = _one_channel(_read(path, case).pixels)
         if np.issubdtype(values.dtype, np.integer) and _is_labels(values):
             return _on_grid(np.maximum(values, 0).astype(np.int32), path, case, shape)
     from skimage.measure import label
@@ -163,7 +166,7 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
         elif path.suffix.lower() == ".txt":
             yield Part(name, _polygon(path, shape))
         elif name or not _by_value(case, classes):
-            yield Part(name, _on_grid(_foreground(path), path, case, shape))
+            yield Part(name, _on_grid(_foreground(path, case), path, case, shape))
         else:
             values = case.label_values or tuple(LabelValue(one, k) for k, one in enumerate(classes.names, 1))
             yield from _each_value(path, case, shape, values)
@@ -177,7 +180,7 @@ def _by_value(case: Case, classes: Classes) -> bool:
 
 
 def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence[LabelValue]) -> Iterator[Part]:
-    pixels = formats.read(path).pixels
+    pixels = _read(path, case).pixels
     coloured = any(isinstance(one.value, tuple) for one in values)
     if pixels.ndim == 3 and (not coloured or pixels.shape[-1] == 4):
         pixels = pixels[..., :3] if coloured else _one_channel(pixels)
@@ -200,8 +203,15 @@ def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence
         )
 
 
-def _foreground(path: Path) -> Mask:
-    raw_image = formats.read(path)
+def _read(path: Path, case: Case) -> RawImage:
+    """A mask file; one of a kind that bioseg does not know by the case's own reader."""
+    if case.reader and path.suffix.lower() not in formats.SUFFIXES:
+        return formats.read_with(case.reader, path)
+    return formats.read(path)
+
+
+def _foreground(path: Path, case: Case) -> Mask:
+    raw_image = _read(path, case)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
     shown = values[..., :3] if raw_image.colour else values

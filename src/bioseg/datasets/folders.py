@@ -13,7 +13,7 @@ from bioseg.datasets.splits import Split, counted
 from bioseg.datasets.suspicious import Suspicion
 from bioseg.datasets.tree import escaped, walk
 from bioseg.specs import Call
-from bioseg.types import BiosegError, Case, Problem
+from bioseg.types import BiosegError, Case, Problem, Reader
 
 Layout = Callable[[Path], list[Case]]
 KNOWN: dict[str, Layout] = {
@@ -121,8 +121,13 @@ def scan(folder: Path) -> FolderScan:
     return next((_in_layout(folder, name, cases) for name, cases in found.items()), None) or _by_names(folder)
 
 
-def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
+def read_dataset(folder: Path, layout: Call[list[Case]], reader: Reader | None = None) -> FolderScan:
     """The cases with ground truth of a folder: in ``layout`` if it has that, else in whatever layout it has.
+
+    Args:
+        folder: Which.
+        layout: Tried first.
+        reader: Reads the images of the cases, see :class:`bioseg.types.Case`; None: as the layout says.
 
     Raises:
         BiosegError: There is no such folder, no image with a mask, or a table in it is wrong.
@@ -135,8 +140,21 @@ def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
         except OtherLayoutError:
             cases = []
         if any(case.has_truth for case in cases):
-            return _in_layout(folder, _layout_name(layout), cases)
-    return _with_cases(scan(folder))
+            return _read_by(reader, _in_layout(folder, _layout_name(layout), cases))
+    return _read_by(reader, _with_cases(scan(folder)))
+
+
+def _read_by(reader: Reader | None, found: FolderScan) -> FolderScan:
+    if reader is None:
+        return found
+
+    def changed(cases: Sequence[Case]) -> tuple[Case, ...]:
+        return tuple(replace(case, reader=reader) for case in cases)
+
+    parts = found.split and Split(
+        *(changed(part) for part in (found.split.train, found.split.validation, found.split.test))
+    )
+    return replace(found, cases=changed(found.cases), split=parts)
 
 
 def _with_cases(found: FolderScan) -> FolderScan:

@@ -282,7 +282,8 @@ def _try(case: Case, how: Preparation) -> Prepared | Problem:
 def _open(case: Case) -> Case | Problem:
     """The case, if its image's header can be read."""
     try:
-        formats.size(case.image, case.raw_format, level=case.level)
+        if not case.reader:  # who knows no headers
+            formats.size(case.image, case.raw_format, level=case.level)
     except BiosegError as fault:
         return Problem(case.path, str(fault))
     return case

@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioseg.images import decoder_pool
+from bioseg.images.dataset import content_of
 from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
-from bioseg.types import Array, RawFormat, printable
+from bioseg.types import Array, RawFormat, Reader, printable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "is_image", "may_be_dicom", "read",
-    "size", "to_raw_image",
+    "read_with", "size", "to_raw_image",
 ]  # fmt: skip
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm"})
@@ -74,12 +79,29 @@ def read(
         return replace(from_pixels(pixels, inverted=raw.inverted), white=float(raw.white))
 
 
-def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
-    """An image from a file, from the content of one, or from pixels.
+def read_with(reader: Reader, source: Path | bytes) -> RawImage:
+    """Read one image by a user's own function.
+
+    Raises:
+        UnreadableImage: The function fails, or returns neither pixels nor a :class:`RawImage`.
+    """
+    with _named(source):
+        try:
+            found = reader(source)
+        except Exception as fault:  # of any kind: it is a user's
+            name = getattr(reader, "name", getattr(reader, "__name__", "reader"))
+            line = f"{type(fault).__name__}: {fault}".splitlines()[0]
+            raise UnreadableImage(f"{name}: {line}; mend the reader or the file") from None
+        return found if isinstance(found, RawImage) else from_pixels(np.asarray(found))
+
+
+def to_raw_image(source: "RawImage | Array | Path | str | bytes | Dataset", reader: Reader | None = None) -> RawImage:
+    """An image from a file, from the content of one, from a DICOM data set, or from pixels.
 
     Args:
         source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
-            :func:`bioseg.images.raw_image.from_pixels`; or a raw image, as it is.
+            :func:`bioseg.images.raw_image.from_pixels`; a data set that pydicom has read; or a raw image, as it is.
+        reader: Reads files; None: :func:`read`.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -91,7 +113,13 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
             return from_pixels(source)
         except UnreadableImage as fault:
             raise UnreadableImage(f"image given as an array: {fault}") from None
-    return read(source if isinstance(source, bytes) else Path(source))
+    if isinstance(source, bytes | str | os.PathLike):
+        file = source if isinstance(source, bytes) else Path(source)
+        return read_with(reader, file) if reader else read(file)
+    try:
+        return decoder_pool.read_image(content_of(source), MAX_PIXELS)
+    except UnreadableImage as fault:
+        raise UnreadableImage(f"image given as a data set: {fault}") from None
 
 
 def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) -> tuple[int, int]:

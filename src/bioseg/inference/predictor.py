@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,17 @@ from bioseg.postprocess.masks import Prediction, finish
 from bioseg.recipe import SegmentationRecipe
 from bioseg.types import Array, BiosegError, Mask, Probability, QualityEstimate
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 Image = NDArray[np.float32]
 """A prepared image [channels, rows, cols] in [0, 1]."""
 
 Outputs = dict[str, Probability]
 """Probabilities [rows, cols] by the names of ``preparation.planes``."""
+
+Source: TypeAlias = "RawImage | Array | Path | str | bytes | Dataset"
+"""What a model predicts: an image as :meth:`Predictor.predict` takes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +105,12 @@ class Predictor:
         digest = hashlib.sha256(f"{self.fingerprint} {names!r}".encode()).hexdigest()[:16]
         return replace(self, recipe=recipe, fingerprint=digest if self.fingerprint else "")
 
-    def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
+    def predict(self, source: Source) -> Prediction:
         """Segment one image.
 
         Args:
-            source: A file, the content of one, pixels [rows, cols] or [rows, cols, channels], or what
-                :func:`bioseg.images.formats.read` returned.
+            source: A file or the content of one, which ``recipe.reader`` reads if there is one; pixels [rows, cols] or
+                [rows, cols, channels]; a ``pydicom.Dataset``; or what :func:`bioseg.images.formats.read` returned.
 
         Returns:
             The prediction on the image's own grid.
@@ -112,7 +118,7 @@ class Predictor:
         Raises:
             BiosegError: It is no image that can be read, or the network's output is not finite.
         """
-        raw_image = to_raw_image(source)
+        raw_image = to_raw_image(source, self.recipe.reader)
         image, placement = self.prepare(raw_image)
         return self.review(raw_image, image, self.finish(self.forward(image[None])[0], placement))
 

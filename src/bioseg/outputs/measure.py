@@ -12,6 +12,9 @@ COLUMNS = (
     "file", "mask", "rows", "cols", "area_px", "area_mm2", "area_um2", "spacing_from", "components", "mean_probability",
     "quality", "flag", *identifiers.COLUMNS,
 )  # fmt: skip
+MEASURED = COLUMNS[2 : -len(identifiers.COLUMNS)]
+"""Those that :func:`measure` gives."""
+
 OBJECT_COLUMNS = (
     "file", "object", "area_px", "area_mm2", "area_um2", "spacing_from", "centroid_row", "centroid_col", "left", "top",
     "width", "height", "mean_intensity", "eccentricity",
@@ -24,7 +27,7 @@ Values = tuple[object, ...]
 
 
 def measure(prediction: Prediction, raw_image: RawImage) -> Values:
-    """The values of :data:`COLUMNS` from ``rows`` to ``flag``.
+    """The values of :data:`MEASURED`.
 
     Size; area in px and, where the spacing is known, in mm² or µm², and who gives the spacing; number of 8-connected
     components; mean probability of the foreground; where the model estimates quality, the score in [0, 1]; the reasons to

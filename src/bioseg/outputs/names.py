@@ -9,9 +9,11 @@ from pathlib import Path
 
 from bioseg.types import BiosegError, Case
 
-MASK, LABELS, PROBABILITY, SEG = ".png", ".labels.png", ".probability.png", ".seg.dcm"
-CLASSES = ".classes.tif"
-SUFFIXES = (MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
+MASK, LABELS, PROBABILITY, CLASSES = ".png", ".labels.png", ".probability.png", ".classes.tif"
+SEG, REPORT = ".seg.dcm", ".sr.dcm"
+SUFFIXES = (
+    MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG, REPORT,
+)  # fmt: skip
 """Of the files that may be written for one image."""
 
 LONGEST = 200

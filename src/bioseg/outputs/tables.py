@@ -42,10 +42,14 @@ class Tables:
         self.boxes[path] = (name, prediction_string(boxes or ()))
         self.images[path] = (path, f"{name}{MASK}" if mask else "", *measured)
 
-    def write(self, out: Path) -> list[Problem]:
-        """Write every table for the images whose mask is in ``out`` or was never written; returns those that fail."""
+    def listed(self, out: Path) -> list[str]:
+        """Paths of the images that have rows: those whose mask is in ``out`` or was never written."""
         masks = {path: str(row[1]) for path, row in self.images.items()}
-        order = [path for path in self.order if path in masks and (not masks[path] or (out / masks[path]).exists())]
+        return [path for path in self.order if path in masks and (not masks[path] or (out / masks[path]).exists())]
+
+    def write(self, out: Path) -> list[Problem]:
+        """Write every table for the images that are :meth:`listed`; returns those that fail."""
+        order = self.listed(out)
         tables: list[tuple[str, Sequence[str], list[Values]]] = [
             (MEASUREMENTS, COLUMNS, [self.images[path] for path in order])
         ]

@@ -13,6 +13,7 @@ from bioseg import record as records
 from bioseg.datasets import cases as reading
 from bioseg.datasets.samples import Samples, load
 from bioseg.inference.predictor import Predictor
+from bioseg.pipelines.known_images import about_base
 from bioseg.pipelines.open import fold_folders, open_predictor, open_recipe
 from bioseg.pipelines.scoring import evaluate_cases, true_boxes
 from bioseg.pipelines.stream import attempt
@@ -94,8 +95,9 @@ def assemble(
 
     owner = {case.id: fold for fold in folds for case in fold.validation}
     validation = [case for case in cases if case.id in owner]
+    seen = about_base((records.read_record(fold.folder), fold.validation) for fold in folds)
     summary, faults = evaluate_cases(
-        lambda case: owner[case.id].predictor, validation, out, progress=callbacks.counter("evaluating")
+        lambda case: owner[case.id].predictor, validation, out, about=seen, progress=callbacks.counter("evaluating")
     )
     problems += faults
     test, faults = _test(out, record, whole, known, callbacks)
@@ -140,7 +142,13 @@ def _test(
     if not cases:
         return None, missing
     try:
-        test, faults = evaluate_cases(lambda case: whole, cases, out / "test", progress=callbacks.counter("testing"))
+        test, faults = evaluate_cases(
+            lambda case: whole,
+            cases,
+            out / "test",
+            about=about_base([(record, cases)]),
+            progress=callbacks.counter("testing"),
+        )
     except BiosegError as fault:
         return None, [*missing, Problem(out / "test", str(fault))]
     return test, missing + faults

@@ -13,6 +13,7 @@ from bioseg.datasets.identity import content_hashes
 from bioseg.inference import pretrained
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs.names import printable
+from bioseg.pipelines.known_images import PARTS, image_hashes, unknown
 from bioseg.pipelines.model_files import read_model_record
 from bioseg.pipelines.open import fold_folders, open_predictor, open_translator
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_evaluation
@@ -20,9 +21,6 @@ from bioseg.pipelines.scoring import evaluate_cases
 from bioseg.record import RECORD, read_record
 from bioseg.reports.page import write_report
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
-
-PARTS = ("validation", "train")
-"""A case that did both, in different folds, counts as the last."""
 
 OMITTED = ("parts", "fold_parts", "images", "image_hashes", "weights_sha256")
 """Fields of a model's record that the record of an evaluation leaves out."""
@@ -80,7 +78,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         from bioseg.pipelines.translate import translating
 
         predictor = translating(predictor, open_translator(job.translator, job.device))
-    data = read_dataset(job.data, predictor.recipe.layout)
+    data = read_dataset(job.data, predictor.recipe.layout, predictor.recipe.reader)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
@@ -154,14 +152,11 @@ def seen_cases(folder: Path, data: FolderScan, callbacks: Callbacks = SILENT) ->
         None where the record says neither.
     """
     record = _record_of(folder)
-    hashes, ids = dict(record.get("image_hashes", {})), dict[str, str]()
+    if unknown(record):
+        return None
     own = [record] if folder.is_file() else [read_record(place) for place in fold_folders(folder, record)]
-    for part in PARTS:
-        for one in own:
-            names, digests = one.get("parts", {}).get(part, ()), one.get("images", {})
-            ids |= dict.fromkeys(names, part)
-            hashes |= {digests[name]: part for name in names if name in digests}
-    if hashes:
+    ids = {name: part for part in PARTS for one in own for name in one.get("parts", {}).get(part, ())}
+    if hashes := image_hashes({"image_hashes": record.get("image_hashes", {})}, *own):
         found = content_hashes(data.cases, callbacks.counter("hashing"))
         return {case.id: hashes[found[case.id]] for case in data.cases if found.get(case.id) in hashes}
     if ids:

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from bioseg import files
 from bioseg.inference.predictor import Predictor
-from bioseg.outputs import saving
+from bioseg.outputs import dicom_sr, saving
+from bioseg.outputs.anatomy import divided, measure_image
+from bioseg.outputs.anatomy_tables import read_anatomy
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.identifiers import identify
 from bioseg.outputs.measure import measure
-from bioseg.outputs.names import MASK, SEG, files_in, printable
+from bioseg.outputs.names import MASK, REPORT, SEG, files_in, printable
+from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
-from bioseg.outputs.structures import structure_of
+from bioseg.outputs.structures import segment_names, structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
 from bioseg.pipelines.inputs import LEDGER, find_images
 from bioseg.pipelines.ledger import claim_names
@@ -33,7 +37,8 @@ def predict(
     """Write the files of every image, by default ``<stem>.png`` (0/255), and tables; one bad image stops no other.
 
     A model that separates objects writes ``<stem>.labels.png`` (16 bit, one number per object) and ``objects.csv`` too, one
-    that draws boxes ``submission.csv``, as the RSNA challenge wants it.
+    that draws boxes ``submission.csv``, as the RSNA challenge wants it, one of lungs or of the left ventricle ``anatomy.csv`` and,
+    for the slices of a series, ``series.csv``.
 
     The tables cover exactly the masks that lie in ``out``, also if this is interrupted; the same call then does the rest. The
     same model may add to an earlier prediction: its rows stay as long as their masks do, and where no mask was asked for, for
@@ -84,8 +89,14 @@ def _predict(
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     count, flagged, problems = 0, dict[Path, tuple[str, ...]](), list[Problem]()
     structure = structure_of(predictor.recipe.task)
-    segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
-    as_series = saving.DICOM_SEG in chosen or _earlier_seg(out, [names[printable(case.path)] for case in cases])
+    here = [names[printable(case.path)] for case in cases]
+    as_report = saving.DICOM_SR in chosen or _earlier(out, here, REPORT)
+    as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG)
+    algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
+    segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
+    classes = predictor.recipe.preparation.classes
+    several = segment_names(classes.names) if classes.several else ()
+    anatomy = read_anatomy(out, structure, several)
 
     def write(found: Predicted) -> tuple[Path, tuple[str, ...]]:
         """Write the files of one image, then its rows; says why it is flagged. Runs in a worker thread."""
@@ -94,8 +105,14 @@ def _predict(
         stem = out / names[printable(case.path)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen)
+        place, masks = place_of(case.image, raw_image), {structure.name: prediction.mask}
+        if several:
+            masks = {name: prediction.classes[own].mask for name, own in zip(several, classes.names, strict=True)}
         if as_series:
-            segmentations.add(case.path, case.image, prediction.mask)
+            sides = divided(masks, place)[0] if as_report or saving.SIDES in chosen else masks
+            segmentations.add(case.path, case.image, sides)
+        if anatomy.columns:
+            anatomy.add(printable(case.path), measure_image(structure, masks, place))
         objects = [] if prediction.labels is None else segmented.measured
         measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
         mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.path)]
@@ -106,7 +123,10 @@ def _predict(
         """What belongs to several images: DICOM SEG of series, tables."""
         if saving.DICOM_SEG not in chosen:
             segmentations.foreign.clear()  # nobody asked for theirs
-        return segmentations.write(out, names) + (tables.write(out) if saving.CSV in chosen else [])
+        problems = segmentations.write(out, names)
+        if saving.CSV in chosen:
+            problems += tables.write(out) + anatomy.write(out, tables.listed(out))
+        return problems
 
     try:
         with closing(stream(predictor, cases, write)) as results:
@@ -143,7 +163,7 @@ def _flag_lines(flagged: Mapping[Path, tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _earlier_seg(out: Path, names: Sequence[str]) -> bool:
-    """Whether an earlier prediction left a DICOM SEG of one of these images, to be written anew with its mask."""
+def _earlier(out: Path, names: Sequence[str], suffix: str) -> bool:
+    """Whether an earlier prediction left a DICOM SEG or report of one of these images, to be written anew with its mask."""
     there = files_in(out, names)
-    return any(f"{name}{SEG}" in there for name in names) and saving.installed("highdicom")
+    return any(f"{name}{suffix}" in there for name in names) and saving.installed("highdicom")

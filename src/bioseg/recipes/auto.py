@@ -18,7 +18,7 @@ from bioseg.datasets.kinds import Kind
 from bioseg.images import prepare
 from bioseg.images.channels import listed
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess.masks import ClassPostprocess, Postprocess
 from bioseg.recipe import Network, SegmentationRecipe, Training
 from bioseg.specs import Call, call
@@ -160,7 +160,7 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     network = recipe.network
     if classes.several:
         postprocess = replace(recipe.postprocess, per_class=_kept_of_each(classes, facts.most_of_class))
-        network = call(pretrained_unet.pretrained_unet, **{**dict(network.arguments), "outputs": len(classes.names)})
+        network = call(pretrained_unet, **{**dict(network.arguments), "outputs": len(classes.names)})
         if classes.exclusive:
             loss = call(losses.exclusive_cross_entropy_and_dice, classes=len(classes.names))
             training = replace(training, loss=loss)
@@ -270,7 +270,7 @@ RECIPE = SegmentationRecipe(
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256)),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True),
     training=Training(
         loss=call(losses.cross_entropy_and_dice),
         optimiser=call(optimisers.adamw, weight_decay=1e-4),

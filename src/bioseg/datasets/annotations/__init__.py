@@ -5,6 +5,7 @@ Every format has a module, whose ``read`` draws the objects of one image on the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from bioseg.datasets.annotations import cellpose, coco, dicom, dicom_seg, geojson, imagej, labelme, rtstruct
@@ -97,15 +98,21 @@ def format_of(path: Path) -> Format | None:
 
 
 def _json_format(path: Path) -> Format | None:
-    """LabelMe, COCO or GeoJSON by the names that stand in the first and the last 64 KB."""
     try:
-        with path.open("rb") as file:
-            ends = file.read(_SNIFFED)
-            if path.stat().st_size > _SNIFFED:
-                file.seek(-_SNIFFED, 2)
-                ends += file.read()
+        facts = path.stat()
+        return _by_names_in(path, facts.st_size, facts.st_mtime_ns)
     except OSError:
         return None
+
+
+@lru_cache(maxsize=64)
+def _by_names_in(path: Path, size: int, time_ns: int) -> Format | None:
+    """LabelMe, COCO or GeoJSON by the names that stand in its first and last 64 KB; kept, since one of COCO is every image's."""
+    with path.open("rb") as file:
+        ends = file.read(_SNIFFED)
+        if size > _SNIFFED:
+            file.seek(-_SNIFFED, 2)
+            ends += file.read()
     if (
         sum(
             name in ends for name in (b'"images"', b'"annotations"', b'"categories"', b'"segmentation"', b'"file_name"')
