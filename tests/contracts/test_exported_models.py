@@ -61,8 +61,9 @@ def test_masks_of_a_few_real_images_are_those_of_pytorch(exported, archive) -> N
 
 
 @pytest.mark.data
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name == "nuclei" else pytest.mark.slow) for name in NAMES]
+)
 def test_masks_of_fifty_real_images_are_those_of_pytorch(name: str, exported, archive) -> None:
     compare(name, exported(name), archive(ARCHIVED[name][0]), LONG)
 

@@ -277,7 +277,7 @@ def test_random_changes_quick(
     shake(range(QUICK), trained, run, capfd, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_random_changes_long(
     trained: Path, run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
