@@ -12,11 +12,12 @@ from torch.nn import functional
 from bioseg import recipes
 from bioseg.classes import EVERYTHING, Classes, assigned, class_of_objects, probabilities, united
 from bioseg.datasets import cases as reading
-from bioseg.datasets import class_names, folders, kinds, phantom_layouts
+from bioseg.datasets import class_names, folders, inspection, kinds, phantom_layouts
 from bioseg.datasets.layouts import nnunet
 from bioseg.evaluation.by_class import class_scores, confusion_counts
 from bioseg.evaluation.overlap import confusion, dice
 from bioseg.images.prepare import Preparation, place, prepare_classes
+from bioseg.pipelines.checks import merged_classes
 from bioseg.postprocess.masks import ClassPostprocess, Postprocess, finish
 from bioseg.training import losses
 from bioseg.types import BiosegError, Case, LabelValue
@@ -292,3 +293,23 @@ class TestNnunet:
         write(tmp_path / "imagesTr" / "slice_000_0001.png", LABELS)
         with pytest.raises(BiosegError, match="one file for each channel; save the channels of slice_000 as one TIFF"):
             nnunet.list_cases(tmp_path)
+
+
+class TestWords:
+    def test_data_check_says_what_masks_show(self, tmp_path: Path) -> None:
+        phantom_layouts.write_label_images(tmp_path / "organs", count=3, size_px=48)
+        phantom_layouts.write_images_masks(tmp_path / "lungs", count=2, size_px=48)
+        said = {}
+        for name in ("organs", "lungs"):
+            scan = inspection.inspect(folders.scan(tmp_path / name))
+            said[name] = "\n".join(inspection.scan_lines(scan))
+            assert inspection.to_json(scan)["masks_show"] == ("classes" if name == "organs" else "binary")
+        assert "4 classes that exclude each other: liver, spleen, right kidney, left kidney" in said["organs"]
+        assert "one class: foreground and background" in said["lungs"]
+
+    def test_a_recipe_of_one_class_warns_that_it_merges_several(self, tmp_path: Path) -> None:
+        phantom_layouts.write_label_images(tmp_path, count=3, size_px=48)
+        cases = folders.scan(tmp_path).cases
+        (line,) = merged_classes(recipes.get("ct-lungs"), cases)  # type: ignore[arg-type]
+        assert line.startswith("warning: masks show 4 classes")
+        assert merged_classes(recipes.get("chest-organs"), cases) == []  # type: ignore[arg-type]

@@ -185,6 +185,7 @@ def test_the_lines_are_plain_words(tmp_path: Path) -> None:
         f"{tmp_path}: images and masks paired by name",
         "images         3 with ground truth, 3 mask files",
         "patients       unknown",
+        "masks show     one class: foreground and background",
         "usable         3 of 3",
         "warning        patients unknown for 3 of 3 images: each image counts as its own patient, scores may be optimistic; "
         "add patients.csv with the columns id and patient",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg.datasets import pairing, patients, splits
+from bioseg.datasets.kinds import Kind
 from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nnunet, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
@@ -51,6 +52,7 @@ class FolderScan:
         problems: Files that cannot be used, and why; known only after :func:`bioseg.datasets.inspection.inspect`.
         empty: Ids of cases whose masks have no foreground; known only after that, too.
         suspicious: Cases whose ground truth may be wrong; known only after that, too.
+        kind: What the masks show; known only after that, too.
         inspected: Whether every file was opened.
         channels: Grey, colour or measured channels, and of how many images; known only then.
     """
@@ -69,6 +71,7 @@ class FolderScan:
     problems: tuple[Problem, ...] = ()
     empty: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] = ()
+    kind: Kind | None = None
     inspected: bool = False
     channels: tuple[str, ...] = ()
 

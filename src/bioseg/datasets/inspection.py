@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bioseg.datasets import annotations, splits, suspicious
+from bioseg.datasets import annotations, kinds, splits, suspicious
 from bioseg.datasets import cases as reading
 from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
@@ -20,6 +20,9 @@ from bioseg.datasets.tree import escaped
 from bioseg.images import channels
 from bioseg.images.raw_image import RawImage
 from bioseg.types import BiosegError, Case, Mask, Problem, Progress
+
+POINTER = "; a model of masks merges those that touch, `bioseg train nuclei` separates them"
+"""What a person should know of instance labels."""
 
 Seen = TypeVar("Seen")
 See = Callable[[Case, RawImage, Mapping[str, Mask]], Seen]
@@ -58,7 +61,7 @@ def examine(
     select: Sequence[str] = (),
 ) -> tuple[FolderScan, dict[str, Seen]]:
     """:func:`inspect`, and what ``see`` returned for each case that can be used, by its id."""
-    kinds: Counter[str] = Counter()
+    stored: Counter[str] = Counter()
     problems: list[Problem] = []
     empty: list[str] = []
     descriptions: dict[str, Description] = {}
@@ -73,7 +76,7 @@ def examine(
             elif found.description:
                 descriptions[case.id] = found.description
             if isinstance(found, _Opened):
-                kinds[found.kind] += 1
+                stored[found.kind] += 1
                 seen[case.id] = found.seen
             progress(done, len(scan.cases))
     known = {case.id: case.patient for case in scan.cases}
@@ -82,8 +85,9 @@ def examine(
         problems=tuple(problems),
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
+        kind=kinds.of_cases([case for case in scan.cases if case.id in seen]) if seen else None,
         inspected=True,
-        channels=tuple(f"{number} × {kind}" for kind, number in kinds.most_common()),
+        channels=tuple(f"{number} × {kind}" for kind, number in stored.most_common()),
     )
     return inspected, seen
 
@@ -93,7 +97,8 @@ def scan_lines(scan: FolderScan) -> list[str]:
     cases = scan.cases
     files = len({mask for case in cases for mask in case.masks})
     most = max((len(case.masks) for case in cases), default=0)
-    united = f", up to {most} per image (their union is the ground truth)" if most > 1 else ""
+    classes = scan.kind is not None and scan.kind.what == "classes"
+    united = f", up to {most} per image" + ("" if classes else " (their union is the ground truth)") if most > 1 else ""
     known = len({case.patient for case in cases if case.patient})
     lines = [
         f"{escaped(str(scan.folder))}: {scan.layout}",
@@ -106,6 +111,8 @@ def scan_lines(scan: FolderScan) -> list[str]:
     if scan.split:
         sizes = ", ".join(f"{len(getattr(scan.split, part))} {part}" for part in splits.PARTS)
         lines.append(_line("split", f"the folder's own: {sizes}"))
+    if scan.kind:
+        lines.append(_line("masks show", scan.kind.reason + (POINTER if scan.kind.what == "instances" else "")))
     if scan.inspected:
         lines.append(_line("usable", f"{len(cases) - len(scan.problems)} of {len(cases)}"))
     if any("channels" in kind for kind in scan.channels):
@@ -150,6 +157,8 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "suspicious": [{"cases": list(one.cases), "reason": one.reason} for one in scan.suspicious],
         "skipped": _problems(scan.skipped),
         "clean": scan.clean,
+        "masks_show": scan.kind.what if scan.kind else None,
+        "classes": list(scan.kind.classes.names) if scan.kind and scan.kind.what == "classes" else [],
         "channels": list(scan.channels),
     }
 

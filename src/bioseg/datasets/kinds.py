@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from bioseg.classes import Classes
-from bioseg.datasets import annotations
+from bioseg.datasets import annotations, class_names
 from bioseg.datasets import cases as reading
 from bioseg.images import formats
-from bioseg.types import Case, Mask
+from bioseg.types import BiosegError, Case, Mask
 
 MOST_CLASSES = 32
 """Values of a label image beyond these are numbers of objects."""
@@ -57,6 +58,9 @@ def look(case: Case, shape: tuple[int, int]) -> Shown:
     Raises:
         BiosegError: See :func:`bioseg.datasets.cases.each_part`.
     """
+    told = case.mask_classes or case.label_values or any(map(annotations.format_of, case.masks))
+    if len(case.masks) != 1 and not told:
+        return Shown()  # parts of one class, or a file for each object
     masks: dict[str, Mask] = {}
     for part in reading.each_part(case, shape):
         if part.name:
@@ -71,6 +75,16 @@ def look(case: Case, shape: tuple[int, int]) -> Shown:
         if len(values) > 1 or (len(values) and 1 < values[0] < 255):
             return Shown(values=tuple(values.tolist()), objects=_components(labels))
     return Shown()
+
+
+def of_cases(cases: Sequence[Case], most: int = 48) -> Kind:
+    """What the masks of a data set show, from at most ``most`` of its cases, evenly spread; unreadable ones say nothing."""
+    seen = []
+    for index in sorted(set(np.linspace(0, len(cases) - 1, min(most, len(cases))).astype(int))):
+        with suppress(BiosegError):
+            rows, cols = reading.read_image(cases[index]).pixels.shape[:2]
+            seen.append(look(cases[index], (rows, cols)))
+    return conclude(seen, class_names.names_of([one for case in cases[:1] for one in case.label_values]))
 
 
 def conclude(seen: Sequence[Shown], order: Sequence[str] = ()) -> Kind:

@@ -6,9 +6,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from bioseg import files, user_code
 from bioseg.datasets import splits
 from bioseg.datasets.folders import FolderScan, read_dataset
@@ -18,11 +15,12 @@ from bioseg.datasets.splits import Split
 from bioseg.inference import device as devices
 from bioseg.migration import FORMAT
 from bioseg.pipelines.assemble import TrainResult, assemble
+from bioseg.pipelines.checks import check_network, merged_classes
 from bioseg.pipelines.extend import extended
 from bioseg.pipelines.fit_fold import FoldJob, fit_fold
 from bioseg.pipelines.initial import Initial
 from bioseg.pipelines.known_images import warn_of_seen
-from bioseg.pipelines.open import blank, open_recipe
+from bioseg.pipelines.open import open_recipe
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_run
 from bioseg.pipelines.provenance import provenance
 from bioseg.recipe import SegmentationRecipe
@@ -30,7 +28,6 @@ from bioseg.record import RECORD, encode, fingerprint, read_record
 from bioseg.settings import override
 from bioseg.specs import Call
 from bioseg.training import fine_tuning
-from bioseg.training.augmented import by_own
 from bioseg.training.run import claim
 from bioseg.types import SILENT, BiosegError, Callbacks, Case
 
@@ -121,7 +118,12 @@ def _begun(
     whole, split_from = whole_split(job, reduce(override, job.settings, job.recipe), data)
     recipe, reasons = configured(job.recipe, whole.train, job.settings, job.init)
     check_network(recipe)
-    for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
+    for line in (
+        *reasons,
+        *merged_classes(recipe, whole.train),
+        *(f"as asked: {setting}" for setting in job.settings),
+        f"split: {split_from}",
+    ):
         callbacks.log(line)
     pool = (*whole.train, *whole.validation)
     samples = load(pool, recipe.preparation, progress=callbacks.counter("reading"))
@@ -196,37 +198,6 @@ def configured(
         if init and init.recipe:
             recipe, reasons = fine_tuning.adapted(recipe, init.recipe, len(cases), tuned=init.tuned)
     return reduce(override, settings, recipe), reasons
-
-
-def check_network(recipe: SegmentationRecipe) -> None:
-    """Refuse a network, a loss or an augmentation that cannot take what the preparation gives it, on one image of zeros.
-
-    Raises:
-        BiosegError: The network returns something else than a plane per target, or one of them fails.
-    """
-    rows, cols = recipe.preparation.size_px
-    images = torch.zeros(1, recipe.preparation.channels, rows, cols)
-    wanted = (1, len(recipe.preparation.planes), rows, cols)
-    try:
-        if recipe.augment:
-            by_own(recipe.augment, images.clone(), torch.zeros(wanted), np.random.default_rng(0))
-        network = blank(recipe.network).eval()
-        with torch.inference_mode():
-            logits = network(images)
-        found = tuple(logits.shape)
-        if found == wanted:
-            recipe.training.loss(logits, torch.zeros(wanted)).item()
-    except BiosegError:
-        raise
-    except Exception as fault:  # of any kind: it may be a user's
-        line = f"{type(fault).__name__}: {fault}".splitlines()[0]
-        used = filter(None, (recipe.network, recipe.training.loss, recipe.augment))
-        raise BiosegError(f"network: {', '.join(one.name for one in used)}: {line}; mend the recipe") from None
-    if found != wanted:
-        raise BiosegError(
-            f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.classes, targets "
-            f"and size_px want {list(wanted)}"
-        )
 
 
 def whole_split(job: TrainJob, recipe: SegmentationRecipe, data: FolderScan) -> tuple[Split, str]:
