@@ -126,6 +126,11 @@ class Box:
     confidence: float = 1.0
 
 
+def plane_name(plane: int) -> str:
+    """What a plane, counted from 0, is called: its number from 1, in an order that sorts."""
+    return f"{plane + 1:04d}"
+
+
 @dataclass(frozen=True)
 class Case:
     """One image with its masks and patient.
@@ -143,6 +148,9 @@ class Case:
             first.
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
+        plane: Which image of a file that holds several (frames, slices, pages), from 0; its masks are files of as many.
+            None: the file holds one.
+        planes: How many images the file holds.
     """
 
     id: str
@@ -153,6 +161,8 @@ class Case:
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
     raw_format: RawFormat | None = None
+    plane: int | None = None
+    planes: int = 1
 
     @property
     def has_truth(self) -> bool:
@@ -161,10 +171,15 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What a split keeps together: the patient or, where it is unknown, the case itself."""
-        return self.patient or f"unknown:{self.id}"
+        """What a split keeps together: the patient or, where it is unknown, the case itself or all planes of its file."""
+        return self.patient or f"unknown:{self.id if self.plane is None else self.path}"
 
     @property
     def path(self) -> Path:
         """The image's file; for an image given as bytes, its id as a path, for messages."""
         return self.image if isinstance(self.image, Path) else Path(self.id)
+
+    @property
+    def place(self) -> Path:
+        """Its file; of a file with several planes the plane, as if the file were a folder: ``scan.nii.gz/0012``."""
+        return self.path if self.plane is None else self.path / plane_name(self.plane)

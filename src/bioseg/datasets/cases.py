@@ -19,7 +19,7 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read(case.image, case.raw_format)
+    raw_image = formats.read(case.image, case.raw_format, plane=case.plane)
     return raw_image if raw_image.spacing_mm else replace(raw_image, spacing_mm=case.spacing_mm)
 
 
@@ -53,7 +53,7 @@ def read_labels(case: Case, shape: tuple[int, int]) -> Labels:
     """
     if len(case.masks) == 1 and not case.boxes and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
-        values = _one_channel(formats.read(path).pixels)
+        values = _one_channel(_read_mask_file(path, case).pixels)
         if np.issubdtype(values.dtype, np.integer) and _is_labels(values):
             return _on_grid(np.maximum(values, 0).astype(np.int32), path, case, shape)
     labels = np.zeros(shape, np.int32)
@@ -80,13 +80,27 @@ def each_mask(case: Case, shape: tuple[int, int]) -> Iterator[Mask]:
     if not case.has_truth:
         raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
     for path in case.masks:
-        yield _polygon(path, shape) if path.suffix.lower() == ".txt" else _on_grid(_foreground(path), path, case, shape)
+        yield (
+            _polygon(path, shape)
+            if path.suffix.lower() == ".txt"
+            else _on_grid(_foreground(path, case), path, case, shape)
+        )
     for box in case.boxes or ():
         yield _filled(box, shape)
 
 
-def _foreground(path: Path) -> Mask:
-    raw_image = formats.read(path)
+def _read_mask_file(path: Path, case: Case) -> RawImage:
+    """The plane of a mask file that belongs to the case."""
+    if case.plane is not None and (found := formats.planes(path)) != case.planes:
+        raise BiosegError(
+            f"{printable(path)}: has {found} planes, its image {printable(case.path.name)} {case.planes}; draw the mask on "
+            "the image's own grid"
+        )
+    return formats.read(path, plane=case.plane)
+
+
+def _foreground(path: Path, case: Case) -> Mask:
+    raw_image = _read_mask_file(path, case)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
     mask: Mask = (values if values.ndim == 2 else values[..., :3].max(axis=-1)) > floor

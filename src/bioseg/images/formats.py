@@ -1,4 +1,4 @@
-"""Image files: PNG, JPEG, TIFF, GIF, BMP, DICOM and headerless ones, returned as the file has them.
+"""Image files: PNG, JPEG, TIFF, GIF, BMP, DICOM, volumes, micrographs and headerless ones, returned as the file has them.
 
 Polarity, rescaling, windows and sizes are facts here and steps in :mod:`bioseg.images.prepare`. The kind of a file is
 known by its first bytes, not by its name. The header is read first, so that a size nobody can hold is refused before
@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from bioseg.images import decoder_pool
+from bioseg.images.decoder_pool import Facts
 from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
+from bioseg.images.suffixes import FLAT, SUFFIXES, stem, suffix
 from bioseg.types import Array, RawFormat, printable
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "is_image", "read", "size", "to_raw_image",
+    "FLAT", "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "facts", "is_image", "planes", "read",
+    "size", "stem", "suffix", "to_raw_image",
 ]  # fmt: skip
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".dcm"})
-"""Lower-case suffixes of the files that describe themselves; DICOM files often have none, or any."""
 
 MAX_PIXELS = 150_000_000
 
@@ -37,7 +37,9 @@ _KINDS = {
 }
 
 
-def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+def read(
+    source: Path | bytes, raw: RawFormat | None = None, *, plane: int | None = None, max_pixels: int = MAX_PIXELS
+) -> RawImage:
     """Read one image. Threads may read at the same time.
 
     A JPEG's EXIF orientation is applied, since every viewer does and the masks drawn on it are upright. Of an animated
@@ -46,17 +48,18 @@ def read(source: Path | bytes, raw: RawFormat | None = None, *, max_pixels: int 
     Args:
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
+        plane: Which image of a file that holds several (frames, slices, pages), from 0; None for a file with one.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
         UnreadableImage: The file is missing, no regular file, empty, damaged, cut short, too large, or of a kind or
-            type of pixel that is not supported; it holds no image, no number or more than one image; its size is not
-            that of ``raw``; or decoding took more time or memory than :data:`bioseg.images.decoder_pool.SECONDS` and
+            type of pixel that is not supported; it holds no image, no number, or several images of which ``plane`` names
+            none; its size is not that of ``raw``; or decoding took more time or memory than :data:`bioseg.images.decoder_pool.SECONDS` and
             ``MEMORY`` allow.
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_image(source, max_pixels)
+            return decoder_pool.read_image(source, plane, max_pixels)
         check_size(raw.shape, max_pixels)
         _check_length(source, raw)
         content = source if isinstance(source, bytes) else source.read_bytes()
@@ -91,9 +94,30 @@ def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_size(source)
+            return decoder_pool.read_facts(source).shape
         _check_length(source, raw)
         return raw.shape
+
+
+def facts(source: Path | bytes) -> Facts:
+    """What the header of a file that describes itself says: size, number of planes, and the grid of a volume.
+
+    Raises:
+        UnreadableImage: As :func:`read`, as far as a header tells.
+    """
+    with _named(source):
+        return decoder_pool.read_facts(source)
+
+
+def planes(source: Path | bytes) -> int:
+    """How many images a file that describes itself holds: frames, slices, pages.
+
+    Raises:
+        UnreadableImage: As :func:`read`, as far as a header tells.
+    """
+    if isinstance(source, Path) and suffix(source) in FLAT:
+        return 1
+    return facts(source).planes
 
 
 def is_image(path: Path) -> bool:
@@ -105,7 +129,7 @@ def is_image(path: Path) -> bool:
         return False
     try:
         check_file(path)
-        if path.suffix.lower() in SUFFIXES:
+        if suffix(path) in SUFFIXES:
             return True
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"

@@ -15,7 +15,7 @@ def open_header(image: ImageFile.ImageFile) -> Header:
     """
     turned = image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) >= 5
     shape = (image.width, image.height) if turned else (image.height, image.width)
-    return Header(shape, lambda: decode(image))
+    return Header(shape, lambda plane: decode(image))
 
 
 def decode(opened: ImageFile.ImageFile) -> RawImage:

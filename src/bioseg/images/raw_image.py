@@ -30,6 +30,7 @@ class RawImage:
         intercept: See ``slope``.
         white: The largest value of ``pixels`` that the format or its bit depth can hold (1, 255, 4095, 65535; 32767 for
             signed 16-bit); None for floating point.
+        slice_spacing_mm: Distance between the centres of neighbouring slices, mm, where the file says it.
     """
 
     pixels: Array
@@ -38,14 +39,40 @@ class RawImage:
     slope: float = 1.0
     intercept: float = 0.0
     white: float | None = None
+    slice_spacing_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The voxels of a volume, and where they lie in the patient.
+
+    Attributes:
+        shape: Voxels along each axis of the file.
+        affine: Three rows of four numbers: from a voxel's indices to mm to the patient's right, front and top (RAS), as in
+            NIfTI. Where the file does not place it, the first axis runs to the patient's left and the second to the back.
+        placed: Whether the file says so.
+    """
+
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...]
+    placed: bool = True
 
 
 @dataclass(frozen=True)
 class Header:
-    """(rows, cols) of a file, and the function that decodes the rest of it."""
+    """What is known of a file before its pixels are decoded.
+
+    Attributes:
+        shape: (rows, cols) of an image in it.
+        decode: One of its planes, counted from 0 → the image.
+        planes: Images of this shape that the file holds: frames, slices or pages.
+        grid: Of a volume, whose slices the planes are.
+    """
 
     shape: tuple[int, int]
-    decode: Callable[[], RawImage]
+    decode: Callable[[int], RawImage]
+    planes: int = 1
+    grid: Grid | None = None
 
 
 def from_pixels(pixels: Array, *, inverted: bool = False) -> RawImage:

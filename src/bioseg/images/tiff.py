@@ -28,7 +28,7 @@ def open_header(file: BinaryIO) -> Header:
     if page.dtype is None:
         kind = f"{page.bitspersample} bits and sample format {page.sampleformat}"
         raise UnreadableImage(f"TIFF of {kind} is not supported; save it as 8 or 16 bits or as float")
-    return Header((page.imagelength, page.imagewidth), lambda: _decode(file, page))
+    return Header((page.imagelength, page.imagewidth), lambda plane: _decode(file, page))
 
 
 def _decode(file: BinaryIO, page: Any) -> RawImage:
