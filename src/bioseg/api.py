@@ -32,7 +32,7 @@ def load(model: Path | str, device: str = "auto", *, allow_code: bool = False, b
 
 def train(
     recipe: SegmentationRecipe | str, data: Path | str, out: Path | str, *, folds: int = 0, split: Path | str | None = None,
-    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False,
+    settings: Sequence[str] = (), resume: bool = False, device: str = "auto", allow_code: bool = False, plane: str = "",
     callbacks: Callbacks = SILENT,
 ) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
@@ -47,6 +47,7 @@ def train(
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: The recipe may name functions that are not bioseg's.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
         callbacks: Hears how far it is.
 
     Raises:
@@ -61,13 +62,13 @@ def train(
     if not isinstance(how, SegmentationRecipe):
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device, allow_code=allow_code)
+    job = TrainJob(how, Path(data), Path(out), folds, chosen, tuple(settings), resume, device, "", allow_code, plane)
     return run_training(job, callbacks)
 
 
 def evaluate(
     model: Path | str, data: Path | str, out: Path | str, *, adapt: bool = False, unseen_only: bool = False,
-    device: str = "auto", allow_code: bool = False, callbacks: Callbacks = SILENT,
+    device: str = "auto", allow_code: bool = False, plane: str = "", callbacks: Callbacks = SILENT,
 ) -> tuple[dict[str, Any], list[Problem]]:  # fmt: skip
     """Score a model on a folder of images and masks; see :func:`bioseg.pipelines.evaluate.evaluate`.
 
@@ -81,6 +82,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as run_evaluation
 
     job = EvaluateJob(
-        model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code
-    )
+        model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code,
+        plane=plane,
+    )  # fmt: skip
     return run_evaluation(job, callbacks)

@@ -172,7 +172,9 @@ class Case:
     @property
     def group(self) -> str:
         """What a split keeps together: the patient or, where it is unknown, the case itself or all planes of its file."""
-        return self.patient or f"unknown:{self.id if self.plane is None else self.path}"
+        if self.patient or self.plane is None:
+            return self.patient or f"unknown:{self.id}"
+        return f"unknown:{self.id.removesuffix(f'-{plane_name(self.plane)}')}"
 
     @property
     def path(self) -> Path:

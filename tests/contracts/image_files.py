@@ -193,6 +193,8 @@ class Kind:
     rescale: tuple[float, float] = (1.0, 0.0)
     raw: RawFormat | None = None
     described: bool = True  # by its first bytes, whatever its name
+    plane: int | None = None  # of a file that holds several
+    slice_spacing_mm: float | None = None
 
 
 EXIF = Image.Exif()

@@ -8,15 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioseg.outputs.names import SUFFIXES, name_outputs, printable
-from bioseg.types import BiosegError
+from bioseg.outputs import names as naming
+from bioseg.outputs.names import SUFFIXES, printable
+from bioseg.types import BiosegError, Case
 
 OUT = Path("out")
+
+
+def name_outputs(images: list[Path], out: Path, earlier: dict[str, str] | None = None) -> list[str]:
+    return naming.name_outputs([Case(path.stem, "", path) for path in images], out, earlier)
 
 
 def test_stems_folders_and_numbers() -> None:
     images = [Path("a/x.png"), Path("b/x.png"), Path("b/x.tif"), Path("a/y.png")]
     assert name_outputs(images, OUT) == ["a_x", "b_x", "b_x_2", "y"]
+
+
+def test_planes_are_numbered_after_their_file() -> None:
+    planes = [Case("x", "", Path(f"{folder}/x.nii.gz"), plane=plane, planes=12) for folder in "ab" for plane in (0, 11)]
+    assert naming.name_outputs(planes[:2], OUT) == ["x-0001", "x-0012"]
+    assert naming.name_outputs(planes, OUT) == ["a_x-0001", "a_x-0012", "b_x-0001", "b_x-0012"]
+    assert [printable(case.place) for case in planes[1:3]] == ["a/x.nii.gz/0012", "b/x.nii.gz/0001"]
 
 
 def test_an_image_keeps_its_name_and_no_other_gets_it() -> None:

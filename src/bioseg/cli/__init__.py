@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bioseg.cli import common, exporting, listing, studies
-from bioseg.cli.common import Device, Json, examples
+from bioseg.cli.common import Device, Json, Plane, examples
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
 
@@ -74,6 +74,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
+    plane: Plane = "",
     device: Device = "auto",
     allow_code: AllowCode = False,
 ) -> None:
@@ -95,7 +96,7 @@ def train(
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code)
+    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, plane)
     with common.screen() as screen:
         result = work(job, common.callbacks(screen))
     screen.scores(result.summary, "validation images")
@@ -120,6 +121,7 @@ def evaluate(
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
+    plane: Plane = "",
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
@@ -130,7 +132,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend)
+        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend, plane)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -146,6 +148,7 @@ def evaluate(
         "bioseg predict nuclei images --out masks",
         "bioseg predict runs/mine new-images scan.dcm --out masks --probabilities",
         "bioseg predict nuclei images --out cells --save overlay,rois,csv",
+        "bioseg predict ct-lungs scan.nii.gz --plane 40-60 --out lungs --save nifti,csv",
     )
 )
 def predict(
@@ -156,6 +159,7 @@ def predict(
         str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    plane: Plane = "",
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
@@ -167,7 +171,7 @@ def predict(
     from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = find_images(paths)
+    cases = find_images(paths, plane)
     predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
     if translator:
         from bioseg.pipelines.translate import translating

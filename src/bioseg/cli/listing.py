@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bioseg.cli import common
-from bioseg.cli.common import Json
+from bioseg.cli.common import Json, Plane
 
 
 def recipes(as_json: Json = False) -> None:
@@ -82,13 +82,15 @@ def models(as_json: Json = False) -> None:
 
 
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")], as_json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
+    plane: Plane = "",
+    as_json: Json = False,
 ) -> None:
     """Check a data set: what was paired, left over, unreadable, of another size, empty or suspicious."""
     from bioseg.datasets import folders, inspection
 
     with common.screen() as screen:
-        scan = inspection.inspect(folders.scan(folder), progress=common.callbacks(screen).counter("opening"))
+        scan = inspection.inspect(folders.scan(folder, plane), progress=common.callbacks(screen).counter("opening"))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:

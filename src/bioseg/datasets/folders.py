@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bioseg.datasets import pairing, patients, splits
+from bioseg.datasets import pairing, patients, planes, splits
 from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
@@ -82,11 +82,15 @@ def list_cases(folder: Path) -> list[Case]:
     return list(_with_cases(scan(folder)).cases)
 
 
-def list_images(folder: Path) -> list[Case]:
+def list_images(folder: Path, plane: str = "") -> list[Case]:
     """Every image of any folder, whether it has a mask or not: first those of known layouts by id, then the others by path.
 
+    Args:
+        folder: Which.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+
     Raises:
-        BiosegError: There is no such folder.
+        BiosegError: There is no such folder, or ``plane`` is not valid.
     """
     files = walk(folder).files
     cases: dict[Path, Case] = {}
@@ -97,11 +101,15 @@ def list_images(folder: Path) -> list[Case]:
     others = sorted({*(case.path for case in found.cases), *found.without_mask})
     named = [(escaped(path.relative_to(folder).as_posix()), path) for path in others]
     more = [case_of(path, name, source=folder.name) for name, path in named]  # the same, whether masked or not
-    return [*_printable(list(cases.values())), *more]
+    return [*_printable(list(cases.values())), *planes.each(more, plane)]
 
 
-def scan(folder: Path) -> FolderScan:
+def scan(folder: Path, plane: str = "") -> FolderScan:
     """Find images and their masks: in the layout of a public set, or else by names.
+
+    Args:
+        folder: Which.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
 
     Raises:
         BiosegError: There is no such folder, it holds several data sets, or ``patients.csv`` is wrong.
@@ -113,10 +121,10 @@ def scan(folder: Path) -> FolderScan:
         raise BiosegError(f"{folder}: holds several data sets ({', '.join(found)}); give the folder of one of them")
     if len(found) > 1:
         return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder))
-    return next((_in_layout(folder, name, cases) for name, cases in found.items()), None) or _by_names(folder)
+    return next((_in_layout(folder, name, cases) for name, cases in found.items()), None) or _by_names(folder, plane)
 
 
-def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
+def read_dataset(folder: Path, layout: Call[list[Case]], plane: str = "") -> FolderScan:
     """The cases with ground truth of a folder: in ``layout`` if it has that, else in whatever layout it has.
 
     Raises:
@@ -131,7 +139,7 @@ def read_dataset(folder: Path, layout: Call[list[Case]]) -> FolderScan:
             cases = []
         if any(case.has_truth for case in cases):
             return _in_layout(folder, _layout_name(layout), cases)
-    return _with_cases(scan(folder))
+    return _with_cases(scan(folder, plane))
 
 
 def _with_cases(found: FolderScan) -> FolderScan:
@@ -183,10 +191,10 @@ def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
     )
 
 
-def _by_names(folder: Path) -> FolderScan:
+def _by_names(folder: Path, plane: str) -> FolderScan:
     tree = walk(folder)
     found = pairing.pair(folder, tree.files)
-    known = patients.identify(folder, found.cases)
+    known = patients.identify(folder, planes.each(found.cases, plane))
     split, warnings = _own_split(folder, known.cases)
     return FolderScan(
         folder,

@@ -41,7 +41,7 @@ def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done
     known = {case.id: case.patient for case in scan.cases}
     return replace(
         scan,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
         inspected=True,
@@ -51,12 +51,15 @@ def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done
 def scan_lines(scan: FolderScan) -> list[str]:
     """The scan for a person, a fact per line."""
     cases = scan.cases
-    files, most = sum(len(case.masks) for case in cases), max((len(case.masks) for case in cases), default=0)
+    files = len({mask for case in cases for mask in case.masks})
+    most = max((len(case.masks) for case in cases), default=0)
     united = f", up to {most} per image (their union is the ground truth)" if most > 1 else ""
     known = len({case.patient for case in cases if case.patient})
+    volumes = len({case.path for case in cases if case.plane is not None})
+    stacked = f" (slices, frames or pages of {splits.counted(volumes, 'file')})" if volumes else ""
     lines = [
         f"{escaped(str(scan.folder))}: {scan.layout}",
-        _line("images", f"{len(cases)} with ground truth, {splits.counted(files, 'mask file')}{united}"),
+        _line("images", f"{len(cases)}{stacked} with ground truth, {splits.counted(files, 'mask file')}{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
     if scan.split:
@@ -86,6 +89,7 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
                 "patient": case.patient,
                 "image": escaped(str(case.path)),
                 "masks": [escaped(str(mask)) for mask in case.masks],
+                **({} if case.plane is None else {"plane": case.plane + 1}),
             }
             for case in scan.cases
         ],

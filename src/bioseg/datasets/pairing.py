@@ -28,11 +28,15 @@ PARTS = {
 """The part of a split that a folder of this name is."""
 
 _MASK_FOLDER = re.compile(
-    rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)", re.I
+    rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)|labelsT[rs]", re.I
 )
 _MASK_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})(?:[_\-. ]?(?P<part>\d+|left|right))?", re.I)
-_IMAGE_FOLDER = re.compile(r"(?:.*[_\- .0-9])?(?:images?|imgs?|photos?|scans?|originals?|(?:cxr_)?png|inputs?)", re.I)
+_IMAGE_FOLDER = re.compile(
+    r"(?:.*[_\- .0-9])?(?:images?(?:T[rs])?|imgs?|photos?|scans?|originals?|(?:cxr_)?png|inputs?)", re.I
+)
 _IMAGE_SUFFIX = re.compile(r"(?P<name>.+?)[_\-. ](?:image|img|orig|original)", re.I)
+_NNUNET_FOLDER = re.compile(r"images(?:T[rs])")
+_NNUNET_PARTS = {"imagestr": "train", "labelstr": "train", "imagests": "test", "labelsts": "test"}
 _EVERYTHING = 0.95
 
 
@@ -85,7 +89,7 @@ def case_of(image: Path, name: str = "", masks: tuple[Path, ...] = (), source: s
     """A case of one image file, with what is known of formats without a header."""
     film = jsrt.is_film(image)
     return Case(
-        id=name or escaped(image.stem),
+        id=name or escaped(formats.stem(image)),
         patient="",
         image=image,
         masks=masks,
@@ -133,13 +137,14 @@ def _sorted_out(folder: Path, files: Sequence[Path]) -> _Found:
     for path in files:
         if not (formats.is_image(path) or jsrt.is_film(path)):
             continue
-        suffix = _MASK_SUFFIX.fullmatch(path.stem)
+        stem = formats.stem(path)
+        suffix = _MASK_SUFFIX.fullmatch(stem)
         if suffix:
             found.masks.append((suffix["name"], path))
         elif any(_MASK_FOLDER.fullmatch(part) for part in path.relative_to(folder).parts[:-1]):
-            found.masks.append((path.stem, path))
+            found.masks.append((stem, path))
         else:
-            stems.setdefault((path.parent, path.stem), []).append(path)
+            stems.setdefault((path.parent, stem), []).append(path)
     twins = {png: stem for (_, stem), paths in stems.items() if (png := _twin(paths))}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         is_mask = dict(zip(twins, pool.map(_is_mask_file, twins), strict=True))
@@ -167,8 +172,11 @@ def _is_mask_file(path: Path) -> bool:
 
 
 def _image_name(image: Path) -> str:
-    match = _IMAGE_SUFFIX.fullmatch(image.stem)
-    return match["name"] if match else image.stem
+    stem = formats.stem(image)
+    if _NNUNET_FOLDER.fullmatch(image.parent.name):
+        return stem.removesuffix("_0000")  # the first of its channels
+    match = _IMAGE_SUFFIX.fullmatch(stem)
+    return match["name"] if match else stem
 
 
 def _place(path: Path, folder: Path) -> str:
@@ -179,6 +187,8 @@ def _place(path: Path, folder: Path) -> str:
 
 def _part(name: str) -> str:
     """The part of a split that a folder's name says: ``train``, ``val_images``; empty: none."""
+    if part := _NNUNET_PARTS.get(name.lower()):
+        return part
     words = re.split(r"[_\- .]", name.lower()) if _only_says_what(name) else [name.lower()]
     return next((PARTS[word] for word in words if word in PARTS), "")
 
@@ -206,9 +216,9 @@ def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) ->
 def _ids(folder: Path, images: Sequence[Path]) -> dict[Path, str]:
     """The shortest of stem, place and stem, and path that tells all images apart."""
     ways = (
-        [image.stem for image in images],
-        [f"{_place(image, folder)}/{image.stem}".lstrip("/") for image in images],
-        [image.relative_to(folder).with_suffix("").as_posix() for image in images],
+        [formats.stem(image) for image in images],
+        [f"{_place(image, folder)}/{formats.stem(image)}".lstrip("/") for image in images],
+        [image.relative_to(folder).with_name(formats.stem(image)).as_posix() for image in images],
         [image.relative_to(folder).as_posix() for image in images],
     )
     for way in ways:

@@ -10,15 +10,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from bioseg.images import jpeg_12_bit
 from bioseg.images.raw_image import Header, RawImage, UnreadableImage, from_pixels
+from bioseg.types import Array
 
-_PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "pydicom", "gdcm")
+_GDCM = "gdcm"
+_PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "pydicom", _GDCM)
 """Which decoder is taken where several can: the small ones, and GDCM for what they cannot."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -77,8 +81,7 @@ def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:
 def _decode(dataset: Dataset, frame: int) -> RawImage:
     if not any(keyword in dataset for keyword in _PIXELS):
         raise _without_pixels(dataset)
-    decoder = _decoder(dataset)
-    pixels = pixel_array(dataset, index=frame, decoding_plugin=decoder)
+    pixels = _pixels(dataset, frame)
     measures = _group(dataset, frame, "PixelMeasuresSequence")
     spacing_mm, between = _spacing(measures) or _spacing(dataset), _number(measures, "SpacingBetweenSlices", 0.0)
     known = {
@@ -89,8 +92,7 @@ def _decode(dataset: Dataset, frame: int) -> RawImage:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         return replace(from_pixels(apply_color_lut(pixels, dataset)), **known)
     if table := _value(dataset, "ModalityLUTSequence"):
-        bits = int(table[0].LUTDescriptor[2])
-        return replace(from_pixels(apply_modality_lut(pixels, dataset)), **known, white=2.0**bits - 1)
+        return replace(_looked_up(pixels, dataset, table[0]), **known)
     raw_image, values = from_pixels(pixels), _group(dataset, frame, "PixelValueTransformationSequence")
     return replace(
         raw_image,
@@ -99,6 +101,22 @@ def _decode(dataset: Dataset, frame: int) -> RawImage:
         intercept=_number(values, "RescaleIntercept", _number(dataset, "RescaleIntercept", 0.0)),
         white=None if raw_image.white is None else 2.0 ** (dataset.BitsStored - dataset.PixelRepresentation) - 1,
     )
+
+
+def _pixels(dataset: Dataset, frame: int) -> Array:
+    decoder = _decoder(dataset)
+    if decoder == _GDCM and dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit:
+        return jpeg_12_bit.decode(dataset, frame)
+    return pixel_array(dataset, index=frame, decoding_plugin=decoder)
+
+
+def _looked_up(pixels: Array, dataset: Dataset, table: Dataset) -> RawImage:
+    count, first, bits = table.LUTDescriptor
+    item, own = Dataset(table), Dataset()
+    item.LUTDescriptor = [count, first, 8 if bits <= 8 else 16]  # pydicom knows no others
+    own.file_meta, own.ModalityLUTSequence = dataset.file_meta, [item]
+    values = apply_modality_lut(pixels.astype(np.int32), own)  # which leaves room for any first value
+    return replace(from_pixels(values), white=2.0**bits - 1)
 
 
 def _group(dataset: Dataset, frame: int, keyword: str) -> Dataset:
@@ -144,6 +162,8 @@ def decoder_of(syntax: UID, bits: int = 16) -> str:
         syntax: The transfer syntax.
         bits: Stored per sample; Pillow's JPEG decoders stop at 8.
     """
+    if syntax == JPEGExtended12Bit and bits > 8:
+        return _GDCM if jpeg_12_bit.AVAILABLE else ""
     try:
         available = get_decoder(syntax).available_plugins
     except NotImplementedError:

@@ -53,9 +53,9 @@ def read(
 
     Raises:
         UnreadableImage: The file is missing, no regular file, empty, damaged, cut short, too large, or of a kind or
-            type of pixel that is not supported; it holds no image, no number, or several images of which ``plane`` names
-            none; its size is not that of ``raw``; or decoding took more time or memory than :data:`bioseg.images.decoder_pool.SECONDS` and
-            ``MEMORY`` allow.
+            type of pixel that is not supported; it holds no image, no number, or several images of which ``plane``
+            names none; its size is not that of ``raw``; or decoding took more time or memory than
+            :data:`bioseg.images.decoder_pool.SECONDS` and ``MEMORY`` allow.
     """
     with _named(source):
         if not raw:

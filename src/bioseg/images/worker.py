@@ -149,7 +149,7 @@ def _header(request: Message, content: bytearray) -> Header:
     if key is not None and key == _KEPT.key and _KEPT.header:
         return _KEPT.header
     _KEPT.drop()
-    _KEPT.file = io.BytesIO(content) if path is None else open(path, "rb")
+    _KEPT.file = io.BytesIO(content) if path is None else open(path, "rb")  # noqa: SIM115, kept open
     header = open_image(_KEPT.file, request["suffix"])
     if header.planes > 1:
         _KEPT.key, _KEPT.header = key, header

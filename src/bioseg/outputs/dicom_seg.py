@@ -19,7 +19,7 @@ from bioseg import files
 from bioseg.outputs.dicom_header import numbers, read_header
 from bioseg.outputs.names import SEG, printable
 from bioseg.outputs.structures import Code, Structure
-from bioseg.types import BiosegError, Mask, Problem
+from bioseg.types import BiosegError, Case, Mask, Problem
 
 REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 MAY_BE_EMPTY = (
@@ -51,6 +51,7 @@ class _Frame:
     header: Dataset
     packed: NDArray[np.uint8]
     shape: tuple[int, int]
+    plane: int | None = None
 
     @property
     def mask(self) -> Mask:
@@ -70,15 +71,22 @@ class Segmentations:
     algorithm: Algorithm
     foreign: list[Path] = field(default_factory=list)
     _frames: dict[Path, _Frame] = field(default_factory=dict)
+    _headers: dict[Path, Dataset | None] = field(default_factory=dict)
 
-    def add(self, path: Path, source: Path | bytes, mask: Mask) -> None:
+    def add(self, case: Case, mask: Mask) -> None:
         """Keep the mask [rows, cols] of one image, packed to a bit per pixel."""
-        header = read_header(source)
+        header = read_header(case.image) if case.plane is None else self._header_of_many(case)
         if header is None:
-            self.foreign.append(path)
+            self.foreign.append(case.place)
         else:
             rows, cols = mask.shape
-            self._frames[path] = _Frame(path, header, np.packbits(mask), (rows, cols))
+            self._frames[case.place] = _Frame(case.path, header, np.packbits(mask), (rows, cols), case.plane)
+
+    def _header_of_many(self, case: Case) -> Dataset | None:
+        """The header of a file with several frames, which is long, read once."""
+        if case.path not in self._headers:
+            self._headers[case.path] = read_header(case.image)
+        return self._headers[case.path]
 
     def write(self, out: Path, names: Mapping[str, str]) -> list[Problem]:
         """Write one SEG for the images of each series, called after the first of them; returns those that have none.
@@ -93,7 +101,8 @@ class Segmentations:
         """
         problems, series = list[Problem](), dict[tuple[str, ...], dict[str, _Frame]]()
         order = {path: index for index, path in enumerate(names)}
-        for path, frame in sorted(self._frames.items(), key=lambda item: order[printable(item[0])]):
+        for _, frame in sorted(self._frames.items(), key=lambda item: order[printable(item[0])]):
+            path = frame.path
             try:
                 key, instance = _series_of(frame)
                 if instance in (known := series.setdefault(key, {})):
@@ -106,10 +115,10 @@ class Segmentations:
             header = next(iter(frames.values())).header
             uid = uids.setdefault((header.SeriesInstanceUID, header.get("FrameOfReferenceUID", "")), generate_uid(None))
             counts[uid] += 1
-            places = [out / f"{names[printable(frame.path)]}{SEG}" for frame in frames.values()]
+            places = list(dict.fromkeys(out / f"{names[printable(frame.path)]}{SEG}" for frame in frames.values()))
             try:
-                for place in places[1:]:
-                    place.unlink(missing_ok=True)
+                for other in places[1:]:
+                    other.unlink(missing_ok=True)
                 files.write(places[0], encode(list(frames.values()), self.algorithm, uid, counts[uid]))
             except BiosegError as fault:
                 places[0].unlink(missing_ok=True)  # an older one
@@ -126,7 +135,7 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, numb
     """A DICOM SEG file with a frame for every image, empty masks too.
 
     Args:
-        frames: Of one series and size.
+        frames: Of one series and size, or of one file with several frames.
         algorithm: Goes into the segment's algorithm identification.
         series_uid: Of the series of SEG objects that it belongs to.
         number: Which of that series it is, from 1.
@@ -138,8 +147,8 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, numb
 
     try:
         segmentation = highdicom.seg.Segmentation(
-            source_images=[frame.header for frame in frames],
-            pixel_array=np.stack([frame.mask for frame in frames]),
+            source_images=[frame.header for frame in frames] if frames[0].plane is None else [frames[0].header],
+            pixel_array=_masks(frames),
             segmentation_type="BINARY",
             segment_descriptions=[_segment(algorithm)],
             series_instance_uid=series_uid,
@@ -163,6 +172,16 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, numb
             f"{frames[0].path}: no DICOM SEG can refer to it ({reason}); complete its header, or leave dicom-seg out"
         ) from None
     return content.getvalue()
+
+
+def _masks(frames: Sequence[_Frame]) -> Mask:
+    """[frames, rows, cols]; of a file with several frames all of them, empty where one was not predicted."""
+    if frames[0].plane is None:
+        return np.stack([frame.mask for frame in frames])
+    masks = np.zeros((int(frames[0].header.NumberOfFrames), *frames[0].shape), np.bool_)
+    for frame in frames:
+        masks[frame.plane] = frame.mask
+    return masks
 
 
 def _segment(algorithm: Algorithm) -> Any:
@@ -207,13 +226,15 @@ def _series_of(frame: _Frame) -> tuple[tuple[str, ...], str]:
         if not _usable(header, keyword):
             header.pop(keyword, None)
             setattr(header, keyword, "")
+    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape))
+    if frame.plane is not None:
+        return (*own, header.SOPInstanceUID), f"{header.SOPInstanceUID} {frame.plane}"
     plane = [numbers(header, keyword, count) for keyword, count in PLANE]
     if any(values is None for values in plane) and "ImagePositionPatient" in header:
         del header.ImagePositionPatient  # half of a place is none
     placed = "FrameOfReferenceUID" in header and "ImagePositionPatient" in header
     if placed and "SliceThickness" not in header:
         header.SliceThickness = None
-    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape))
     lies = (header.FrameOfReferenceUID, *map(str, plane[1:])) if placed else (header.SOPInstanceUID,)
     return (*own, *lies), header.SOPInstanceUID
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bioseg.types import BiosegError
+from bioseg.images.suffixes import stem
+from bioseg.types import BiosegError, Case, plane_name
 
 MASK, LABELS, PROBABILITY, SEG = ".png", ".labels.png", ".probability.png", ".seg.dcm"
 SUFFIXES = (MASK, LABELS, PROBABILITY, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
@@ -24,42 +25,49 @@ def printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def name_outputs(images: Sequence[Path], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
+def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
     """One name per image: its stem, with its folder's name in front where stems repeat, and a number where that is taken.
+
+    A plane of ``scan.nii.gz`` is ``scan-0012``.
 
     Bytes of a stem that are not UTF-8, and control characters, are written as ``%E9``; what is left of a stem over
     :data:`LONGEST` bytes is made unique by a hash.
 
     Args:
-        images: Files, each once.
+        cases: Images, each once.
         out: Folder the outputs go to.
-        earlier: Names given before, by :func:`printable` path: an image keeps its name, and no other image gets it.
+        earlier: Names given before, by :func:`printable` place: an image keeps its name, and no other image gets it.
 
     Raises:
         BiosegError: An output would overwrite one of the images.
     """
     earlier = earlier or {}
-    stems = [_safe(path.stem) for path in images]
-    count = Counter(stem.casefold() for stem in stems)
+    wishes = [_wish(case) for case in cases]
+    count = Counter(wish.casefold() for wish in wishes)
     # casefold: a file system that ignores case takes such names for one
     taken = {(name + suffix).casefold() for name in earlier.values() for suffix in SUFFIXES}
     numbers: Counter[str] = Counter()
     names: list[str] = []
-    for path, stem in zip(images, stems, strict=True):
-        name = earlier.get(printable(path), "")
+    for case, wish in zip(cases, wishes, strict=True):
+        name = earlier.get(printable(case.place), "")
         if not name:
-            folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
-            wanted = name = stem if count[stem.casefold()] == 1 else _safe(f"{_safe(folder)}_{stem}")
+            folder = os.path.basename(os.path.dirname(os.path.abspath(case.path)))
+            wanted = name = wish if count[wish.casefold()] == 1 else _safe(f"{_safe(folder)}_{wish}")
             while not taken.isdisjoint((name + suffix).casefold() for suffix in SUFFIXES):
                 numbers[wanted] += 1
                 name = f"{wanted}_{numbers[wanted] + 1}"
             taken.update((name + suffix).casefold() for suffix in SUFFIXES)
         names.append(name)
-    sources, place = {path.resolve() for path in images}, out.resolve()
+    sources, place = {case.path.resolve() for case in cases}, out.resolve()
     made = (place / (name + suffix) for name in names for suffix in SUFFIXES)
     if clash := next((file for file in made if file in sources), None):
         raise BiosegError(f"{clash}: would be overwritten by what is made from it; choose another --out")
     return names
+
+
+def _wish(case: Case) -> str:
+    own = stem(case.path)
+    return _safe(own if case.plane is None else f"{own}-{plane_name(case.plane)}")
 
 
 def _safe(name: str) -> str:

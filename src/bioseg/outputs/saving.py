@@ -51,8 +51,8 @@ IMAGES = {
 }
 """The formats of one file per image, by the word for each."""
 
-DICOM_SEG, CSV = "dicom-seg", "csv"
-"""Words for what is written for a series, and for all images together."""
+NIFTI, DICOM_SEG, CSV = "nifti", "dicom-seg", "csv"
+"""Words for what is written once for all slices of a volume, for a series, and for all images together."""
 
 PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | {DICOM_SEG: "highdicom"}
 """What a format needs that does not come with bioseg itself."""

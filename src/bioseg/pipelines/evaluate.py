@@ -42,6 +42,7 @@ class EvaluateJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         allow_code: Run the author's own code if the model was made with some.
         backend: See :func:`bioseg.pipelines.open.open_predictor`.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
     model: Path | str
@@ -53,6 +54,7 @@ class EvaluateJob:
     device: str = "auto"
     allow_code: bool = False
     backend: str = "auto"
+    plane: str = ""
 
 
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
@@ -76,7 +78,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         from bioseg.pipelines.translate import translating
 
         predictor = translating(predictor, open_translator(job.translator, job.device))
-    data = read_dataset(job.data, predictor.recipe.layout)
+    data = read_dataset(job.data, predictor.recipe.layout, job.plane)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
@@ -108,6 +110,7 @@ def _description(job: EvaluateJob, predictor: Predictor) -> dict[str, Any]:
         "adapted": job.adapt,
         "unseen_only": job.unseen_only,
         "translator": job.translator and str(job.translator),
+        "plane": job.plane,
     }
     return how | {key: value or None for key, value in options.items()}
 

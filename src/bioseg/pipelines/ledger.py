@@ -8,11 +8,11 @@ from typing import Any
 
 from bioseg import files
 from bioseg.outputs.names import SUFFIXES, name_outputs, printable
-from bioseg.types import BiosegError
+from bioseg.types import BiosegError, Case
 
 
-def claim_names(ledger: Path, model: str, fingerprint: str, images: Sequence[Path]) -> dict[str, str]:
-    """Name the outputs of ``images`` and write the names to ``ledger`` before any output is written.
+def claim_names(ledger: Path, model: str, fingerprint: str, cases: Sequence[Case]) -> dict[str, str]:
+    """Name the outputs of ``cases`` and write the names to ``ledger`` before any output is written.
 
     An image that has a name there keeps it, and no other image gets it.
 
@@ -20,24 +20,24 @@ def claim_names(ledger: Path, model: str, fingerprint: str, images: Sequence[Pat
         ledger: A JSON file in the output folder.
         model: The model's name, for people.
         fingerprint: Of the model; empty: unknown.
-        images: Files, each once.
+        cases: Images, each once.
 
     Returns:
-        The names by :func:`printable` path, those of earlier images too.
+        The names by :func:`printable` place, those of earlier images too.
 
     Raises:
         BiosegError: The folder was written with another model, or a file of one of these names is not from this one.
     """
     earlier = _read(ledger, fingerprint)
-    names = name_outputs(images, ledger.parent, earlier)
+    names = name_outputs(cases, ledger.parent, earlier)
     there = set(os.listdir(ledger.parent))
-    for path, name in zip(images, names, strict=True):
+    for case, name in zip(cases, names, strict=True):
         foreign = next((name + suffix for suffix in SUFFIXES if name + suffix in there), "")
-        if foreign and printable(path) not in earlier:
+        if foreign and printable(case.place) not in earlier:
             raise BiosegError(
                 f"{ledger.parent / foreign}: lies there already and is not this model's; choose another --out"
             )
-    known = earlier | dict(zip(map(printable, images), names, strict=True))
+    known = earlier | dict(zip((printable(case.place) for case in cases), names, strict=True))
     files.write_json(ledger, {"model": model, "fingerprint": fingerprint, "images": known})
     return known
 

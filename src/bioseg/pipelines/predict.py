@@ -1,21 +1,24 @@
 """Segment files and folders: a mask per image, and tables of measurements."""
 
 import os
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bioseg import files
-from bioseg.datasets import folders
+from bioseg.datasets import folders, planes
 from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs import saving
+from bioseg.outputs import volumes as volume_files
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.measure import measure
 from bioseg.outputs.names import MASK, SEG, printable
 from bioseg.outputs.segmented import Segmented
 from bioseg.outputs.structures import structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
+from bioseg.outputs.volumes import Volumes
 from bioseg.pipelines.ledger import claim_names, claimed
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
@@ -24,23 +27,28 @@ from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 LEDGER = "prediction.json"
 
 
-def find_images(paths: Iterable[Path]) -> list[Case]:
-    """The files among ``paths`` and, sorted, the images in the folders among them.
+def find_images(paths: Iterable[Path], plane: str = "") -> list[Case]:
+    """The files among ``paths`` and, sorted, the images in the folders among them; a file of several is a case for each.
 
     Masks that lie there too, and what an earlier prediction wrote there, are left out.
 
+    Args:
+        paths: Files and folders.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+
     Raises:
-        BiosegError: A path does not exist, or none holds an image.
+        BiosegError: A path does not exist, none holds an image, or ``plane`` is not valid.
     """
     found: dict[Path, Case] = {}
     for path in paths:
         if path.is_dir():
             written = claimed(path / LEDGER)
-            for case in folders.list_images(path):
+            for case in folders.list_images(path, plane):
                 if case.path not in written:
-                    found.setdefault(case.path, case)
+                    found.setdefault(case.place, case)
         elif path.exists():
-            found.setdefault(path, folders.case_of(path))
+            for case in planes.each([folders.case_of(path)], plane):
+                found.setdefault(case.place, case)
         else:
             raise BiosegError(f"{path}: no such file or folder")
     if not found:
@@ -88,8 +96,10 @@ def predict(
             raise BiosegError(
                 f"--out {out}: holds {MEASUREMENTS} and no {LEDGER}, of another program; choose another --out"
             )
-        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, [case.path for case in cases])
-        wanted = {printable(case.path) for case in cases}
+        whole = {case.path: replace(case, plane=None) for case in cases if case.plane is not None}
+        named = [*cases, *whole.values()]
+        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, named)
+        wanted = {printable(case.place) for case in named}
         if (out / MEASUREMENTS).exists():
             chosen |= {saving.CSV}
         tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
@@ -103,26 +113,31 @@ def _predict(
     count, flagged, problems = 0, 0, list[Problem]()
     structure = structure_of(predictor.recipe.task)
     segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
-    as_series = saving.DICOM_SEG in chosen or _earlier_seg(out, [names[printable(case.path)] for case in cases])
+    as_series = saving.DICOM_SEG in chosen or _earlier(out, SEG, names, cases, "highdicom")
+    volumes = Volumes()
+    as_volumes = saving.NIFTI in chosen or _earlier(out, volume_files.SUFFIX, names, cases, "nibabel")
 
     def write(found: Predicted) -> bool:
         """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
         case, raw_image, prediction = found.prepared.case, found.prepared.raw_image, found.prediction
-        stem = out / names[printable(case.path)]
+        stem = out / names[printable(case.place)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
-        saving.write_files(stem, segmented, chosen)
+        saving.write_files(stem, segmented, chosen if case.plane is None else chosen - {saving.NIFTI})
+        if as_volumes and case.plane is not None:
+            volumes.add(case, segmented)
         if as_series:
-            segmentations.add(case.path, case.image, prediction.mask)
+            segmentations.add(case, prediction.mask)
         objects = [] if prediction.labels is None else segmented.measured
         measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
-        tables.add(printable(case.path), stem.name, measured, objects, prediction.boxes, mask=mask)
+        tables.add(printable(case.place), stem.name, measured, objects, prediction.boxes, mask=mask)
         return prediction.quality is not None and prediction.quality.flagged
 
     def write_together() -> list[Problem]:
-        """What belongs to several images: DICOM SEG of series, tables."""
+        """What belongs to several images: DICOM SEG of series, volumes, tables."""
         if saving.DICOM_SEG not in chosen:
             segmentations.foreign.clear()  # nobody asked for theirs
-        return segmentations.write(out, names) + (tables.write(out) if saving.CSV in chosen else [])
+        together = segmentations.write(out, names) + volumes.write(out, names)
+        return together + (tables.write(out) if saving.CSV in chosen else [])
 
     try:
         with closing(stream(predictor, cases, write)) as results:
@@ -143,7 +158,7 @@ def _predict(
     return count, problems
 
 
-def _earlier_seg(out: Path, names: Sequence[str]) -> bool:
-    """Whether an earlier prediction left a DICOM SEG of one of these images, to be written anew with its mask."""
-    there = set(os.listdir(out))
-    return any(f"{name}{SEG}" in there for name in names) and saving.installed("highdicom")
+def _earlier(out: Path, suffix: str, names: Mapping[str, str], cases: Sequence[Case], package: str) -> bool:
+    """Whether an earlier prediction left a file for several of these images, to be written anew with their masks."""
+    there, own = set(os.listdir(out)), {printable(path) for case in cases for path in (case.place, case.path)}
+    return any(f"{names[path]}{suffix}" in there for path in own if path in names) and saving.installed(package)

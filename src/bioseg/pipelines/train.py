@@ -44,6 +44,7 @@ class TrainJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         command: As it was typed, for the record.
         allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
     recipe: SegmentationRecipe
@@ -56,6 +57,7 @@ class TrainJob:
     device: str = "auto"
     command: str = ""
     allow_code: bool = False
+    plane: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a number of folds that is none."""
@@ -83,7 +85,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_inputs(job.out, job.data)
     refuse_unless_run(job.out, resume=job.resume)
-    data = read_dataset(job.data, job.recipe.layout)
+    data = read_dataset(job.data, job.recipe.layout, job.plane)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):
