@@ -46,7 +46,8 @@ def _opened(path: str) -> Any:
     except Exception as fault:
         if "Unsupported" in type(fault).__name__:
             raise UnreadableImage(
-                "no reader of bioio for it is installed; pip install 'bioseg[microscopy]', or the one for this format"
+                "no reader of bioio for it is installed; pip install 'bioseg[microscopy]' (LIF, ND2), bioio-czi (CZI) or "
+                "bioio-bioformats (all others)"
             ) from None
         raise
 
