@@ -27,6 +27,7 @@ ROWS = (
     {"evaluation"},
     {"images"},
     {"model_file"},
+    {"classes"},
     {"files", "specs"},
     {"types"},
 )

@@ -90,7 +90,7 @@ class SegmentationRecipe:
         split: Default of the run: (cases) → :class:`bioseg.datasets.splits.Split`.
         fold: (cases, folds=n) → one split per fold; used with ``--folds``.
         preparation: From the file's pixels to the network's input.
-        network: () → module, [N, channels, rows, cols] → logits [N, K, rows, cols], K the planes of ``preparation.targets``.
+        network: () → module, [N, channels, rows, cols] → logits [N, K, rows, cols], K the number of ``preparation.planes``.
         training: How it is fitted.
         augmentation: Of training batches.
         postprocess: From probabilities to the mask.
@@ -136,6 +136,13 @@ class SegmentationRecipe:
             )
         if self.postprocess.instances and "marker" not in self.preparation.targets:
             raise BiosegError("postprocess.instances: needs markers; add marker to preparation.targets")
+        if self.postprocess.boxes and self.preparation.classes.several:
+            raise BiosegError("postprocess.boxes: boxes are made of one class; leave them out, or name one class")
+        if unknown := {one.name for one in self.postprocess.per_class} - set(self.preparation.classes.names):
+            raise BiosegError(
+                f"postprocess.per_class: {sorted(unknown)[0]!r} is no class; there are: "
+                f"{', '.join(self.preparation.classes.names)}"
+            )
 
 
 @dataclass(frozen=True)

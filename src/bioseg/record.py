@@ -26,7 +26,7 @@ from bioseg.types import BiosegError
 RECORD, POSTPROCESS, QUALITY = "record.json", "postprocess.json", "quality_model.json"
 
 TYPE_MODULES = (
-    "bioseg.recipe", "bioseg.images.prepare", "bioseg.datasets.augment", "bioseg.postprocess.masks",
+    "bioseg.recipe", "bioseg.classes", "bioseg.images.prepare", "bioseg.datasets.augment", "bioseg.postprocess.masks",
     "bioseg.postprocess.instances", "bioseg.postprocess.boxes", "bioseg.quality.model",
 )  # fmt: skip
 """Modules whose frozen dataclasses a record may hold."""

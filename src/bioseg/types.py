@@ -132,6 +132,32 @@ def plane_name(plane: int) -> str:
 
 
 @dataclass(frozen=True)
+class LabelValue:
+    """What a value in label images stands for.
+
+    Attributes:
+        name: Of the class.
+        value: A whole number above 0, or a colour (red, green, blue) from 0 to 255.
+    """
+
+    name: str
+    value: int | tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a ground truth, such as one lung or one nucleus.
+
+    Attributes:
+        name: Its class; empty where the data do not say.
+        mask: [rows, cols] of the image.
+    """
+
+    name: str
+    mask: Mask
+
+
+@dataclass(frozen=True)
 class Case:
     """One image with its masks and patient.
 
@@ -143,6 +169,8 @@ class Case:
         masks: Mask files. Several are parts of one ground truth (left and right lung, or one nucleus each): their union
             is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px.
             Empty where there is no ground truth, or where ``boxes`` are the ground truth.
+        mask_classes: The class that each of ``masks`` shows; empty: the files say, or there is one class only.
+        label_values: What the values in mask files stand for, where a table says so; masks are label images then.
         boxes: Boxes as ground truth (an empty tuple: known to have none); None where boxes are not the ground truth.
         spacing_mm: Distance between pixel centres (rows, cols) where the layout knows it; a file's own header comes
             first.
@@ -157,6 +185,8 @@ class Case:
     patient: str
     image: Path | bytes
     masks: tuple[Path, ...] = ()
+    mask_classes: tuple[str, ...] = ()
+    label_values: tuple[LabelValue, ...] = ()
     boxes: tuple[Box, ...] | None = None
     spacing_mm: tuple[float, float] | None = None
     source: str = ""

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from bioseg.datasets import cases, folders, phantom_layouts
-from bioseg.datasets.layouts import belarus, cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
+from bioseg.datasets.layouts import (
+    belarus,
+    cardiac_lv,
+    chest_xrays,
+    ct_lungs,
+    jsrt,
+    montgomery,
+    nnunet,
+    nuclei,
+    rsna,
+    shenzhen,
+)
 from bioseg.images import formats  # fmt: skip
 from bioseg.types import BiosegError, Case
 
@@ -28,6 +39,9 @@ LAYOUTS: list[tuple[ModuleType, Write, int, int, int, int]] = [
     (nuclei, phantom_layouts.write_nuclei, 6, 6, 2, 48),
     (folders, phantom_layouts.write_images_masks, 6, 6, 1, 48),
     (folders, phantom_layouts.write_suffixes, 6, 6, 1, 48),
+    (folders, phantom_layouts.write_label_images, 6, 6, 1, 48),
+    (jsrt, phantom_layouts.write_organs, 6, 6, 2, 48),
+    (nnunet, phantom_layouts.write_nnunet, 6, 6, 1, 48),
 ]
 NAMES = [f"{module.__name__.split('.')[-1]}-{write.__name__}" for module, write, *_ in LAYOUTS]
 ARCHIVES: list[tuple[ModuleType, str, int, int]] = [

@@ -24,6 +24,8 @@ from bioseg.types import BiosegError, Callbacks, Case
 PHANTOMS = {
     "auto": phantom_layouts.write_images_masks,
     "cardiac-lv": phantom_layouts.write_sunnybrook,
+    "cardiac-myocardium": phantom_layouts.write_sunnybrook,
+    "chest-organs": phantom_layouts.write_organs,
     "cxr-lungs": phantom_layouts.write_montgomery,
     "cxr-lungs-all": phantom_layouts.write_chest_xrays,
     "cardiac-lv-reference": phantom_layouts.write_cardiac_lv,
@@ -63,7 +65,13 @@ def test_every_recipe_has_a_phantom() -> None:
     assert set(PHANTOMS) == segmenters
 
 
-SLOW = {"cxr-enhanced-clahe-reference", "cxr-lungs-all", "pneumonia-reference", "cardiac-lv-reference"}
+SLOW = {
+    "cardiac-myocardium",
+    "cxr-enhanced-clahe-reference",
+    "cxr-lungs-all",
+    "pneumonia-reference",
+    "cardiac-lv-reference",
+}
 """Like others but for what their pages say; trained among the slow tests."""
 
 

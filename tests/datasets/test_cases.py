@@ -73,7 +73,7 @@ def test_masks_are_united_and_numbered_in_order(tmp_path: Path) -> None:
     assert np.array_equal(cases.read_mask(case(*parts), SHAPE), (LEFT | over) > 0)
     labels = cases.read_labels(case(*parts), SHAPE)
     assert np.array_equal(labels, np.where(LEFT, 1, np.where(over, 2, 0)))
-    each = list(cases.each_mask(case(*parts), SHAPE))
+    each = [part.mask for part in cases.each_part(case(*parts), SHAPE)]
     assert len(each) == 3
     assert np.array_equal(each[2], RIGHT > 0)
 

@@ -1,5 +1,6 @@
 """Files with several images as cases: which planes, what they are called, which masks they have, and what stays together."""
 
+import json
 from pathlib import Path
 
 import nibabel
@@ -88,6 +89,12 @@ def test_the_folders_of_nnunet_and_the_decathlon(tmp_path: Path) -> None:
     assert [case.id for case in scan.cases][::4] == ["la_Tr_0000-0001", "la_Ts_0000-0001"]
     assert [path.name for path in scan.without_mask] == ["lb.nii.gz"] and not scan.without_image
     assert scan.split and {case.path.name for case in scan.split.test} == {"la_Ts_0000.nii.gz"}
+    table = {"labels": {"background": 0, "left atrium": 1}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(table))
+    described = folders.scan(tmp_path)
+    assert [case.id for case in described.cases] == [f"la_{part}-000{n}" for part in ("Tr", "Ts") for n in range(1, 5)]
+    (part,) = reading.each_part(described.cases[2], (8, 10))
+    assert part.name == "left atrium" and part.mask.sum() == 3
 
 
 def test_a_mask_of_another_number_of_slices_is_one_line(tmp_path: Path) -> None:

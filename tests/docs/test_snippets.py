@@ -44,6 +44,7 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "classes.md",
     "python.md",
     "pretrained-models.md",
     "translate.md",

@@ -21,6 +21,7 @@ def write_data(root: Path) -> None:
         phantom_layouts.write_images_masks(root / name, count=8, seed=seed)
     for name, count in (("new-images", 3), ("x-rays", 3)):
         phantom_layouts.write_images_masks(root / name, count=count, seed=9, masks=False)
+    phantom_layouts.write_label_images(root / "my-organs", count=8, size_px=64)
     phantom_layouts.write_nuclei(root / "stage1_train", count=10, size_px=64)
     phantom_layouts.write_montgomery(root / "MontgomerySet", count=10, size_px=64)
     phantom_layouts.write_jsrt(root / "JSRT", count=8, size_px=2048)

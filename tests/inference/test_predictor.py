@@ -129,7 +129,7 @@ class TestNotFinite:
 
 def test_the_number_of_planes_must_be_the_recipe_s() -> None:
     two = nn.Conv2d(1, 2, 1)
-    with pytest.raises(BiosegError, match=r"returns 2 planes, preparation\.targets names 1: foreground"):
+    with pytest.raises(BiosegError, match=r"returns 2 planes, preparation names 1: foreground"):
         Predictor(recipe(), (torch_backend(two, CPU),)).predict(images(1)[0])
 
 

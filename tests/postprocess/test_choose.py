@@ -8,7 +8,12 @@ from bioseg.postprocess.masks import Postprocess
 
 
 def example(labels: np.ndarray, boxes: tuple = (), **outputs: np.ndarray) -> Example:
-    return Example({name: plane.astype(np.float16) for name, plane in outputs.items()}, labels.astype(np.int32), boxes)
+    return Example(
+        {name: plane.astype(np.float16) for name, plane in outputs.items()},
+        labels.astype(np.int32),
+        boxes,
+        labels[None] > 0,
+    )
 
 
 def test_the_threshold_that_fits() -> None:

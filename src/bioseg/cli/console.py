@@ -100,11 +100,16 @@ class Screen:
                 f"{score['median']:.4f}",
                 f"{score['worst']:.4f}",
             ]
-            for key, name in SHOWN.items()
+            for key, name in (SHOWN | _of_classes(summary)).items()
             if (score := summary.get(key)) and is_number(score["mean"])
         ]
         self.log(f"{summary['cases']} {what}")
         self.table(["score", "mean ± SD", "95 % interval", "median", "worst"], rows)
+
+
+def _of_classes(summary: dict[str, Any]) -> dict[str, str]:
+    """The Dice of each of several classes, and its name."""
+    return {key: f"Dice, {key.removeprefix('dice:')}" for key in summary if key.startswith("dice:")}
 
 
 def interval(bounds: Sequence[float | None], pattern: str = ".4f") -> str:

@@ -167,7 +167,7 @@ def apply(images: Tensor, masks: Tensor, parameters: Parameters, targets: Sequen
         images: [N, channels, rows, cols] in [0, 1].
         masks: [N, K, rows, cols], 0 or 1.
         parameters: Of :func:`draw` for N images of this size.
-        targets: What the K planes are (``Preparation.targets``): ``presence``, which says something of the whole image, stays
+        targets: What the K planes are (``Preparation.planes``): ``presence``, which says something of the whole image, stays
             as it is wherever the image is moved. Empty: all are masks.
 
     Returns:

@@ -1,14 +1,15 @@
 """A case's image and ground truth, read from its files. Masks lie on the image's own grid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bioseg.classes import EVERYTHING, Classes
 from bioseg.images import formats
 from bioseg.images.formats import RawImage
-from bioseg.types import Array, BiosegError, Box, Case, Labels, Mask, printable
+from bioseg.types import Array, BiosegError, Box, Case, Labels, LabelValue, Mask, Part, printable
 
 LOSSY = (".jpg", ".jpeg")
 
@@ -24,69 +25,146 @@ def read_image(case: Case) -> RawImage:
 
 
 def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
-    """The union of a case's mask files and boxes; see :func:`each_mask`.
+    """The union of a case's mask files and boxes; see :func:`each_part`.
 
     Raises:
-        BiosegError: See :func:`each_mask`.
+        BiosegError: See :func:`each_part`.
     """
     union = np.zeros(shape, np.bool_)
-    for mask in each_mask(case, shape):
-        union |= mask
+    for part in each_part(case, shape):
+        union |= part.mask
     return union
 
 
-def read_labels(case: Case, shape: tuple[int, int]) -> Labels:
-    """The objects of a case: one number per mask file or box, in their order; where two overlap the first is kept.
-
-    A single file keeps its own numbers if it is a label image: several flat regions of one value each (or of one colour,
-    numbered in order). If it is a mask it is one object, soft edges included; touching parts are not separated.
+def read_classes(case: Case, shape: tuple[int, int], classes: Classes) -> Mask:
+    """The mask of each class.
 
     Args:
         case: With ground truth.
         shape: (rows, cols) of its image.
+        classes: Of a single class, parts of another name are left out and parts without a name count.
+
+    Returns:
+        [K, rows, cols]; where exclusive classes overlap, the first of them is kept.
+
+    Raises:
+        BiosegError: As :func:`each_part`, or a part has none of several classes.
+    """
+    if classes.whole:
+        return read_mask(case, shape)[None]
+    masks = np.zeros((len(classes.names), *shape), np.bool_)
+    places = {name.casefold(): index for index, name in enumerate(classes.names)}
+    for part in each_part(case, shape, classes):
+        place = places.get(part.name.casefold(), None if part.name or classes.several else 0)
+        if place is not None:
+            masks[place] |= part.mask
+        elif classes.several:
+            found = f"shows class {part.name!r}" if part.name else "does not say of which class its masks are"
+            raise BiosegError(
+                f"{printable(case.path)}: {found}; preparation.classes has {', '.join(classes.names)}: name it there, or "
+                "leave the case out"
+            )
+    if classes.exclusive:
+        for index in range(1, len(masks)):
+            masks[index] &= ~masks[:index].any(axis=0)
+    return masks
+
+
+def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING) -> Labels:
+    """The objects of a case: one number per mask file or box, in their order; where two overlap the first is kept.
+
+    A single file keeps its own numbers if it is a label image: several flat regions of one value each (or of one colour,
+    numbered in order). If it is a mask it is one object, soft edges included; touching parts are not separated. In a file
+    whose values are classes, every 8-connected component of a class is an object.
+
+    Args:
+        case: With ground truth.
+        shape: (rows, cols) of its image.
+        classes: Of the recipe.
 
     Returns:
         [rows, cols], 0 in the background.
 
     Raises:
-        BiosegError: See :func:`each_mask`.
+        BiosegError: See :func:`each_part`.
     """
-    if len(case.masks) == 1 and not case.boxes and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
+    by_value = _by_value(case, classes)
+    if len(case.masks) == 1 and not (case.boxes or by_value) and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
         values = _one_channel(_read_mask_file(path, case).pixels)
         if np.issubdtype(values.dtype, np.integer) and _is_labels(values):
             return _on_grid(np.maximum(values, 0).astype(np.int32), path, case, shape)
-    labels = np.zeros(shape, np.int32)
-    for number, mask in enumerate(each_mask(case, shape), 1):
-        labels[mask & (labels == 0)] = number
+    from skimage.measure import label
+
+    labels, count = np.zeros(shape, np.int32), 0
+    for part in each_part(case, shape, classes):
+        objects = np.asarray(label(part.mask), np.int32) if by_value else part.mask.astype(np.int32)
+        free = (objects > 0) & (labels == 0)
+        labels[free] = objects[free] + count
+        count += int(objects.max(initial=0)) if by_value else 1
     return labels
 
 
-def each_mask(case: Case, shape: tuple[int, int]) -> Iterator[Mask]:
+def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING) -> Iterator[Part]:
     """The parts of a case's ground truth one by one, on the image's grid: its mask files in order, then its boxes.
 
     Foreground is: in a mask, a pixel with a value above 0 in any channel but alpha (in a JPEG, whose edges ring, above
     half of white); in a ``.txt`` contour, a pixel whose centre lies in the polygon; in a box, whose edges are truncated
-    to whole pixels, every pixel. The masks of a headerless image may be drawn on a grid that is coarser by a whole
-    number, as the lung masks of JSRT are; each of their pixels then covers a block.
+    to whole pixels, every pixel. A file whose values are classes has a part for each value. The masks of a headerless
+    image may be drawn on a grid that is coarser by a whole number, as the lung masks of JSRT are; each of their pixels
+    then covers a block.
 
     Args:
         case: With ground truth.
         shape: (rows, cols) of its image.
+        classes: Of the recipe. Where there are several and nothing says which class a mask file shows, its values do: 1 is the
+            first class, 2 the second.
 
     Raises:
-        BiosegError: The case has no ground truth, a file cannot be read, or it is of another size than the image.
+        BiosegError: The case has no ground truth, a file cannot be read, it is of another size than the image, or it holds a
+            value that is no class.
     """
     if not case.has_truth:
         raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
-    for path in case.masks:
-        yield (
-            _polygon(path, shape)
-            if path.suffix.lower() == ".txt"
-            else _on_grid(_foreground(path, case), path, case, shape)
-        )
+    for path, name in zip(case.masks, case.mask_classes or [""] * len(case.masks), strict=True):
+        if path.suffix.lower() == ".txt":
+            yield Part(name, _polygon(path, shape))
+        elif name or not _by_value(case, classes):
+            yield Part(name, _on_grid(_foreground(path, case), path, case, shape))
+        else:
+            values = case.label_values or tuple(LabelValue(one, k) for k, one in enumerate(classes.names, 1))
+            yield from _each_value(path, case, shape, values)
     for box in case.boxes or ():
-        yield _filled(box, shape)
+        yield Part("", _filled(box, shape))
+
+
+def _by_value(case: Case, classes: Classes) -> bool:
+    """Whether the values in a case's mask files are classes."""
+    return not case.mask_classes and (bool(case.label_values) or classes.several)
+
+
+def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence[LabelValue]) -> Iterator[Part]:
+    pixels = _read_mask_file(path, case).pixels
+    coloured = any(isinstance(one.value, tuple) for one in values)
+    if pixels.ndim == 3 and (not coloured or pixels.shape[-1] == 4):
+        pixels = pixels[..., :3] if coloured else _one_channel(pixels)
+    elif coloured and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=-1)
+    pixels = _on_grid(pixels, path, case, shape)
+    rest = pixels != 0
+    for one in values:
+        mask = pixels == np.array(one.value)
+        mask = mask.all(axis=-1) if coloured else mask
+        rest[mask] = False
+        if mask.any():
+            yield Part(one.name, mask)
+    if rest.any():
+        where = tuple(int(place[0]) for place in np.nonzero(rest.any(axis=-1) if coloured else rest))
+        known = ", ".join(f"{one.value} {one.name}" for one in values)
+        raise BiosegError(
+            f"{printable(path)}: value {pixels[where].tolist()} in row {where[0]}, column {where[1]} is no class ({known}); "
+            "name it in classes.csv, or mend the mask"
+        )
 
 
 def _read_mask_file(path: Path, case: Case) -> RawImage:
@@ -108,12 +186,12 @@ def _foreground(path: Path, case: Case) -> Mask:
 
 
 def _on_grid(mask: Array, path: Path, case: Case, shape: tuple[int, int]) -> Array:
-    if mask.shape == shape:
+    if mask.shape[:2] == shape:
         return mask
     factor = shape[0] // mask.shape[0]
     if case.raw_format and (mask.shape[0] * factor, mask.shape[1] * factor) == shape:
         return mask.repeat(factor, axis=0).repeat(factor, axis=1)
-    own, other = (f"{rows}×{cols}" for rows, cols in (mask.shape, shape))
+    own, other = (f"{rows}×{cols}" for rows, cols in (mask.shape[:2], shape))
     image = printable(case.path.name)
     raise BiosegError(f"{printable(path)}: is {own}, its image {image} {other}; draw the mask on the image's own grid")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg.datasets import pairing, patients, planes, splits
-from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nuclei, rsna, shenzhen
+from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nnunet, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
 from bioseg.datasets.pairing import case_of as case_of
 from bioseg.datasets.splits import Split, counted
@@ -24,6 +24,7 @@ KNOWN: dict[str, Layout] = {
     "Sunnybrook left ventricle": cardiac_lv.list_cases,
     "CT lung slices": ct_lungs.list_cases,
     "Data Science Bowl nuclei": nuclei.list_cases,
+    "nnU-Net": nnunet.list_cases,
 }
 CHEST = frozenset({"Montgomery", "Shenzhen", "JSRT"})
 """Sets of one kind: where several lie in one folder, they are one data set."""
@@ -101,7 +102,8 @@ def list_images(folder: Path, plane: str = "") -> list[Case]:
     others = sorted({*(case.path for case in found.cases), *found.without_mask})
     named = [(escaped(path.relative_to(folder).as_posix()), path) for path in others]
     more = [case_of(path, name, source=folder.name) for name, path in named]  # the same, whether masked or not
-    return [*_printable(list(cases.values())), *planes.each(more, plane)]
+    published = planes.each(_printable(list(cases.values())), plane, dicom=False)
+    return [*published, *planes.each(more, plane)]
 
 
 def scan(folder: Path, plane: str = "") -> FolderScan:
@@ -120,8 +122,10 @@ def scan(folder: Path, plane: str = "") -> FolderScan:
     if len(found) > 1 and not set(found) <= CHEST:
         raise BiosegError(f"{folder}: holds several data sets ({', '.join(found)}); give the folder of one of them")
     if len(found) > 1:
-        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder))
-    return next((_in_layout(folder, name, cases) for name, cases in found.items()), None) or _by_names(folder, plane)
+        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder), plane)
+    return next((_in_layout(folder, name, cases, plane) for name, cases in found.items()), None) or _by_names(
+        folder, plane
+    )
 
 
 def read_dataset(folder: Path, layout: Call[list[Case]], plane: str = "") -> FolderScan:
@@ -138,7 +142,7 @@ def read_dataset(folder: Path, layout: Call[list[Case]], plane: str = "") -> Fol
         except OtherLayoutError:
             cases = []
         if any(case.has_truth for case in cases):
-            return _in_layout(folder, _layout_name(layout), cases)
+            return _in_layout(folder, _layout_name(layout), cases, plane)
     return _with_cases(scan(folder, plane))
 
 
@@ -169,11 +173,12 @@ def _layout_name(layout: Call[list[Case]]) -> str:
     return names.get(layout.function, module.replace("_", " "))
 
 
-def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
+def _in_layout(folder: Path, name: str, cases: Sequence[Case], plane: str) -> FolderScan:
     """The scan of a known layout; images beside it are named, not used."""
     tree = walk(folder)
     beside = pairing.pair(folder, _unclaimed(tree.files, cases))
-    known = patients.identify(folder, _printable([case for case in cases if case.has_truth]))
+    usable = planes.each(_printable([case for case in cases if case.has_truth]), plane, dicom=False)
+    known = patients.identify(folder, usable)
     warnings = list(known.warnings)
     if beside.cases:
         others = patients.few([case.id for case in beside.cases])

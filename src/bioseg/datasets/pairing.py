@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from bioseg.datasets import class_names
 from bioseg.datasets.layouts import jsrt
 from bioseg.datasets.tree import escaped
 from bioseg.images import formats
@@ -31,6 +32,7 @@ _MASK_FOLDER = re.compile(
     rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)|labelsT[rs]", re.I
 )
 _MASK_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})(?:[_\-. ]?(?P<part>\d+|left|right))?", re.I)
+_CLASS_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})[_\-. ].+", re.I)
 _IMAGE_FOLDER = re.compile(
     r"(?:.*[_\- .0-9])?(?:images?(?:T[rs])?|imgs?|photos?|scans?|originals?|(?:cxr_)?png|inputs?)", re.I
 )
@@ -76,7 +78,15 @@ def pair(folder: Path, files: Sequence[Path]) -> Pairs:
         else:
             lonely.append(mask)
     names = _ids(folder, list(masks))
-    cases = [case_of(image, names[image], tuple(sorted(own)), folder.name) for image, own in masks.items()]
+    classes, values = class_names.from_places(folder, masks, WORDS), class_names.from_table(folder)
+    cases = [
+        replace(
+            case_of(image, names[image], tuple(sorted(own)), folder.name),
+            mask_classes=tuple(classes[mask] for mask in sorted(own)) if classes else (),
+            label_values=() if classes else values,
+        )
+        for image, own in masks.items()
+    ]
     return Pairs(
         tuple(sorted(cases, key=lambda case: case.id)),
         tuple(image for image in found.images if image not in masks),
@@ -134,11 +144,14 @@ class _Found:
 def _sorted_out(folder: Path, files: Sequence[Path]) -> _Found:
     found = _Found()
     stems: dict[tuple[Path, str], list[Path]] = {}
+    there = {(path.parent, formats.stem(path)) for path in files}
     for path in files:
         if not (formats.is_image(path) or jsrt.is_film(path)):
             continue
         stem = formats.stem(path)
         suffix = _MASK_SUFFIX.fullmatch(stem)
+        if not suffix and (named := _CLASS_SUFFIX.fullmatch(stem)) and (path.parent, named["name"]) in there:
+            suffix = named  # a_mask_heart.png beside a.png
         if suffix:
             found.masks.append((suffix["name"], path))
         elif any(_MASK_FOLDER.fullmatch(part) for part in path.relative_to(folder).parts[:-1]):
@@ -209,6 +222,9 @@ def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) ->
         for wanted in (name, bare, *parts[depth : depth + 1]):
             if there := at.get((above, wanted)):
                 return there
+    for cut in reversed([match.start() for match in re.finditer(r"[_\-. ]", name)]):  # a_heart.png in masks/, of a.png
+        if there := next((at[above, name[:cut]] for above in (place, "") if (above, name[:cut]) in at), None):
+            return there
     here = [image for (where, _), images in at.items() if where == place for image in images]
     return here if place and len(here) == 1 else []  # one image in a folder of its own owns all masks there
 

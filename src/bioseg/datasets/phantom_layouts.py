@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from bioseg import files
 from bioseg.datasets import phantoms
@@ -49,6 +50,39 @@ def write_jsrt(folder: Path, *, count: int, seed: int = 0, size_px: int = 2048) 
         for part, mask in (("left lung", right), ("right lung", left)):
             half = max(1, coarse // 2)
             _write_mask(folder / "masks" / part / f"{name}.gif", mask.repeat(half, axis=0).repeat(half, axis=1))
+
+
+def write_organs(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
+    """``JSRT/images/JPCLN*.png`` with a folder of masks for each lung and the heart."""
+    for index in range(count):
+        rng = np.random.default_rng((seed, index))
+        values, image_left, image_right = phantoms.chest(rng, (size_px, size_px))
+        r, c = np.mgrid[0:size_px, 0:size_px] / size_px
+        heart = (((r - 0.62) / 0.16) ** 2 + ((c - 0.55) / 0.14) ** 2 < 1) & ~(image_left | image_right)
+        name = f"JPCLN{index + 1:03d}.png"
+        _write(folder / "JSRT" / "images" / name, _bytes(np.where(heart, np.maximum(values, 0.75), values)))
+        for part, mask in (("left_lung", image_right), ("right_lung", image_left), ("heart", heart)):
+            _write_mask(folder / "JSRT" / "masks" / part / name, mask)
+
+
+def write_label_images(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
+    """``images/X.png``, ``labels/X.png`` with the values 1 to 4, and ``classes.csv``, which names them."""
+    for index in range(count):
+        values, labels = phantoms.abdomen(np.random.default_rng((seed, index)), size_px)
+        _write(folder / "images" / f"slice-{index:03d}.png", values)
+        _write(folder / "labels" / f"slice-{index:03d}.png", labels.astype(np.uint8))
+    files.write_csv(folder / "classes.csv", ("name", "value"), [(one, k) for k, one in enumerate(phantoms.ABDOMEN, 1)])
+
+
+def write_nnunet(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
+    """``imagesTr/X_0000.png``, ``labelsTr/X.png`` and ``dataset.json``."""
+    for index in range(count):
+        values, labels = phantoms.abdomen(np.random.default_rng((seed, index)), size_px)
+        _write(folder / "imagesTr" / f"slice_{index:03d}_0000.png", values)
+        _write(folder / "labelsTr" / f"slice_{index:03d}.png", labels.astype(np.uint8))
+    names = {"background": 0} | {name: value for value, name in enumerate(phantoms.ABDOMEN, 1)}
+    about = {"channel_names": {"0": "CT"}, "labels": names, "numTraining": count, "file_ending": ".png"}
+    files.write_json(folder / "dataset.json", about)
 
 
 def write_shenzhen(folder: Path, *, count: int, seed: int = 0, size_px: int = 128) -> None:
@@ -112,7 +146,7 @@ def write_rsna(folder: Path, *, count: int, seed: int = 0, size_px: int = 1024) 
 
 
 def write_sunnybrook(folder: Path, *, count: int, seed: int = 0, size_px: int = 160) -> None:
-    """DICOM slices, endocardial contours as text, and ``link.csv`` between the two names of a patient."""
+    """DICOM slices, inner and outer contours as text, and ``link.csv`` between the two names of a patient."""
     from skimage.measure import find_contours
 
     links = []
@@ -122,11 +156,12 @@ def write_sunnybrook(folder: Path, *, count: int, seed: int = 0, size_px: int = 
         dicom, contours = f"SCD{patient:04d}", f"SC-HF-I-{patient}"
         data = dicom_bytes(values, spacing_mm=(1.4, 1.4), patient=dicom)
         files.write(folder / "dicoms" / dicom / f"{number}.dcm", data)
-        line = max(find_contours(pool.astype(float), 0.5), key=len)
-        text = "".join(f"{col:.2f} {row:.2f}\n" for row, col in line)
-        files.write(
-            folder / "contourfiles" / contours / "i-contours" / f"IM-0001-{number:04d}-icontour-manual.txt", text
-        )
+        outer = ndimage.distance_transform_edt(~pool) < 0.5 * np.sqrt(pool.sum() / np.pi)
+        for kind, mask in (("i", pool), ("o", outer)):
+            line = max(find_contours(mask.astype(float), 0.5), key=len)
+            text = "".join(f"{col:.2f} {row:.2f}\n" for row, col in line)
+            place = folder / "contourfiles" / contours / f"{kind}-contours"
+            files.write(place / f"IM-0001-{number:04d}-{kind}contour-manual.txt", text)
         links.append((dicom, contours))
     files.write_csv(folder / "link.csv", ("patient_id", "original_id"), list(dict.fromkeys(links)))
 

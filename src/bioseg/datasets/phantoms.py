@@ -11,6 +11,9 @@ Values = NDArray[np.float64]
 Rng = np.random.Generator
 
 
+ABDOMEN = ("liver", "spleen", "right kidney", "left kidney")
+
+
 def nuclei(rng: Rng, size_px: int) -> tuple[NDArray[np.uint8], Labels]:
     """Nuclei under a microscope: bright on dark, dark on bright, or stained.
 
@@ -93,6 +96,31 @@ def short_axis(rng: Rng, size_px: int) -> tuple[NDArray[np.uint16], Mask]:
     values[np.hypot(r - row + inner, c - col + 2.3 * inner) < inner * 0.9] = 0.8  # the other ventricle
     values = ndimage.gaussian_filter(values, size_px / 200) * (1 + _smooth(rng, size_px, 0.15))
     return (np.clip(values + rng.normal(0, 0.03, values.shape), 0, 1) * 900).astype(np.uint16), np.asarray(pool)
+
+
+def abdomen(rng: Rng, size_px: int) -> tuple[NDArray[np.uint8], Labels]:
+    """An axial slice with :data:`ABDOMEN`: 1, 2, 3 and 4 in the labels. The kidneys are alike but for their side."""
+    r, c = np.mgrid[0:size_px, 0:size_px] / size_px
+    shift = rng.uniform(-0.04, 0.04, 2)
+
+    def ellipse(row: float, col: float, tall: float, wide: float) -> Mask:
+        grown = rng.uniform(0.9, 1.1, 2)
+        distance = ((r - row - shift[0]) / tall / grown[0]) ** 2 + ((c - col - shift[1]) / wide / grown[1]) ** 2
+        return np.asarray(distance < 1)
+
+    values = np.where(ellipse(0.5, 0.5, 0.36, 0.44), 0.3, 0.02)
+    labels = np.zeros((size_px, size_px), np.int32)
+    organs = (
+        (0.42, 0.3, 0.2, 0.2, 0.62),
+        (0.45, 0.76, 0.13, 0.09, 0.8),
+        (0.68, 0.3, 0.08, 0.06, 0.95),
+        (0.68, 0.68, 0.08, 0.06, 0.95),
+    )
+    for number, (row, col, tall, wide, brightness) in enumerate(organs, 1):
+        organ = ellipse(row, col, tall, wide)
+        labels[organ], values[organ] = number, brightness * rng.uniform(0.93, 1.07)
+    values = ndimage.gaussian_filter(values, size_px / 200) * (1 + _smooth(rng, size_px, 0.04))
+    return _bytes(values + rng.normal(0, 0.02, values.shape)), labels
 
 
 def pneumonia(rng: Rng, size_px: int) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:

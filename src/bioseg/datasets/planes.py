@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from bioseg.images import formats
 from bioseg.types import BiosegError, Case, plane_name
@@ -34,7 +35,7 @@ def choose(asked: str, count: int) -> range:
     return range(first - 1, max(first, min(last, count)))
 
 
-def each(cases: Sequence[Case], asked: str = "") -> list[Case]:
+def each(cases: Sequence[Case], asked: str = "", *, dicom: bool = True) -> list[Case]:
     """A case for every plane, in the place of each case whose file holds several; the others as they are.
 
     The planes of ``scan.nii.gz`` are ``scan-0001``, ``scan-0002`` …; they are of one patient, known or not. A file that cannot
@@ -43,13 +44,14 @@ def each(cases: Sequence[Case], asked: str = "") -> list[Case]:
     Args:
         cases: Of files.
         asked: See :func:`choose`.
+        dicom: Whether DICOM files are opened to see how many frames they have; those of a published set have one.
 
     Raises:
         BiosegError: ``asked`` is not valid.
     """
     choose(asked, 1)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        counts = list(pool.map(_count, cases))
+        counts = list(pool.map(partial(_count, dicom=dicom), cases))
     return [one for case, count in zip(cases, counts, strict=True) for one in _planes(case, count, asked)]
 
 
@@ -61,8 +63,8 @@ def _planes(case: Case, count: int, asked: str) -> list[Case]:
     ]
 
 
-def _count(case: Case) -> int:
-    if case.raw_format or case.plane is not None:
+def _count(case: Case, *, dicom: bool) -> int:
+    if case.raw_format or case.plane is not None or (not dicom and formats.suffix(case.path) in ("", ".dcm")):
         return 1
     try:
         return formats.planes(case.image)

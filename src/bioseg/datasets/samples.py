@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: [N, channels, rows, cols] float32 in [0, 1].
-        masks: [N, K, rows, cols] float32, 0 or 1: the planes of ``preparation.targets``.
+        masks: [N, K, rows, cols] float32, 0 or 1: see ``preparation.planes``.
         indices: [N], which of the samples' cases.
     """
 
@@ -203,7 +203,7 @@ def load(
     rows, cols = how.size_px
     if how.fit == "patches":
         return _whole(cases, how, workers, progress)
-    if len(cases) * rows * cols * (4 * how.channels + len(how.targets)) > memory_limit:
+    if len(cases) * rows * cols * (4 * how.channels + len(how.planes)) > memory_limit:
         return _opened(cases, how, workers, progress)
     entry = (cache or caching.root()) / f"{caching.key(cases, how)}.npz"
     prepared = _from_cache(entry, cases)
@@ -223,7 +223,7 @@ def _prepare_all(cases: Sequence[Case], how: Preparation, workers: int, progress
     kept: list[Case] = []
     problems: list[Problem] = []
     images = np.empty((len(cases), how.channels, *how.size_px), np.float32)
-    masks = np.empty((len(cases), len(how.targets), *how.size_px), np.uint8)
+    masks = np.empty((len(cases), len(how.planes), *how.size_px), np.uint8)
     results = _in_order(partial(_try, how=how), cases, workers, 4 * workers, progress)
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, Problem):

@@ -14,26 +14,28 @@ MARKER = 0.4
 
 
 def draw(case: Case, placement: Placement, how: Preparation) -> NDArray[np.bool_]:
-    """The planes that ``how.targets`` names, on the prepared grid.
+    """The planes that ``how.planes`` names, on the prepared grid.
 
-    ``foreground``: the mask. ``marker``: the inner part of each object, by which objects that touch are told apart.
-    ``presence``: all of the image if the mask has any foreground, else nothing.
+    ``foreground``: the mask, or where there are several classes, a mask each. ``marker``: the inner part of each object, by
+    which objects that touch are told apart. ``presence``: all of the image if the mask has any foreground, else nothing.
 
     Returns:
-        [len(how.targets), rows, cols].
+        [len(how.planes), rows, cols].
 
     Raises:
-        BiosegError: See :func:`bioseg.datasets.cases.each_mask`.
+        BiosegError: See :func:`bioseg.datasets.cases.each_part`.
     """
-    planes: dict[str, Mask] = {}
-    if "marker" in how.targets:
-        labels = reading.read_labels(case, placement.shape)
-        planes["foreground"] = prepare.prepare_mask(labels > 0, placement, how)
-        planes["marker"] = prepare.prepare_mask(marker(labels), placement, how)
+    labels = reading.read_labels(case, placement.shape, how.classes) if "marker" in how.targets else None
+    if not how.classes.whole:
+        masks = prepare.prepare_classes(reading.read_classes(case, placement.shape, how.classes), placement, how)
+    elif labels is not None:
+        masks = prepare.prepare_mask(labels > 0, placement, how)[None]
     else:
-        planes["foreground"] = _foreground(case, placement, how)
-    planes["presence"] = np.full(planes["foreground"].shape, planes["foreground"].any())
-    return np.stack([planes[name] for name in how.targets])
+        masks = _foreground(case, placement, how)[None]
+    others: dict[str, Mask] = {"presence": np.full(masks.shape[1:], masks.any())}
+    if labels is not None:
+        others["marker"] = prepare.prepare_mask(marker(labels), placement, how)
+    return np.stack([*masks, *(others[name] for name in how.targets[1:])])
 
 
 def marker(labels: Labels, *, share: float = MARKER) -> Mask:
@@ -58,6 +60,6 @@ def _foreground(case: Case, placement: Placement, how: Preparation) -> Mask:
     if how.merge == "before":
         return prepare.prepare_mask(reading.read_mask(case, placement.shape), placement, how)
     union = np.zeros(placement.grid, np.bool_)
-    for part in reading.each_mask(case, placement.shape):
-        union |= prepare.prepare_mask(part, placement, how)
+    for part in reading.each_part(case, placement.shape):
+        union |= prepare.prepare_mask(part.mask, placement, how)
     return union

@@ -35,6 +35,11 @@ def score_case(predicted: Mask, truth: Mask, *, spacing_mm: tuple[float, float] 
     return standard_scores(predicted, truth) | surface_scores(predicted, truth, spacing_mm=spacing_mm)
 
 
+def lower_is_better(score: str) -> bool:
+    """Whether a score, of one class (``hd95_mm:heart``) or of all, is a distance."""
+    return score.partition(":")[0] in LOWER_IS_BETTER
+
+
 def write_csv(rows: Iterable[Row], path: Path) -> None:
     """Write one line per case; an undefined score is empty."""
     rows = list(rows)
@@ -118,7 +123,7 @@ def compare(first: Sequence[Row], second: Sequence[Row], *, score: str = "dice",
             f"the two runs share no case with a {score}; compare runs that were evaluated on the same images"
         )
     change = np.array([b.scores[score] - a.scores[score] for a, b in pairs])
-    gain = -change if score in LOWER_IS_BETTER else change
+    gain = -change if lower_is_better(score) else change
     return {
         "score": score,
         "cases": len(pairs),
@@ -146,7 +151,7 @@ def _describe(
         nothing = float("nan")
         return {"mean": nothing, "sd": nothing, "median": nothing, "p5": nothing, "worst": nothing, "worst_case": None,
                 "ci95": [nothing, nothing], "undefined": len(rows)}  # fmt: skip
-    known, lower = values[there], name in LOWER_IS_BETTER
+    known, lower = values[there], lower_is_better(name)
     worst = int(np.nanargmax(values) if lower else np.nanargmin(values))
     return {
         "mean": float(known.mean()),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import exposure
 
+from bioseg.classes import EVERYTHING, Classes
 from bioseg.images.formats import RawImage
 from bioseg.specs import Call, Fraction, Positive, Range, Takes, call, check
 from bioseg.types import Array, BiosegError, ImageArray, Mask, Probability
@@ -100,7 +101,8 @@ class Preparation:
             are touched.
         merge: Several masks are united before they are resized, or each is resized first.
         targets: What the network's output planes are trained on, see :func:`bioseg.datasets.targets.draw`; ``foreground``
-            comes first.
+            comes first and stands for a plane of each class.
+        classes: What is told apart.
     """
 
     size_px: tuple[Side, Side]
@@ -113,6 +115,7 @@ class Preparation:
     mask_threshold: Fraction = 0.5
     merge: Merge = "before"
     targets: tuple[Target, ...] = ("foreground",)
+    classes: Classes = EVERYTHING
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -126,6 +129,11 @@ class Preparation:
             raise BiosegError(
                 f"preparation.targets: {self.targets!r}; begin with foreground, then marker or presence, each once"
             )
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the network's output planes: the classes or, where there is one, ``foreground``; then the other targets."""
+        return (*(self.classes.names if self.classes.several else ("foreground",)), *self.targets[1:])
 
 
 def to_bytes(values: ImageArray) -> NDArray[np.uint8]:
@@ -220,6 +228,18 @@ def prepare_image(raw_image: RawImage, how: Preparation) -> tuple[ImageArray, Pl
 def prepare_mask(mask: Mask, placement: Placement, how: Preparation) -> Mask:
     """A mask [rows, cols] of the image's own grid on the prepared one; padding is background."""
     return _to_grid(mask.astype(np.float32), placement, how.mask_interpolation) > how.mask_threshold
+
+
+def prepare_classes(masks: Mask, placement: Placement, how: Preparation) -> Mask:
+    """The masks of several classes [K, rows, cols] of the image's own grid on the prepared one.
+
+    A prepared pixel may be covered by several exclusive classes; it is then of the one that covers most of it.
+    """
+    shares = np.stack([_to_grid(mask.astype(np.float32), placement, how.mask_interpolation) for mask in masks])
+    if not how.classes.exclusive:
+        return np.asarray(shares > how.mask_threshold)
+    first = np.arange(len(shares))[:, None, None] == shares.argmax(axis=0)
+    return np.asarray(first & (shares.sum(axis=0) > how.mask_threshold))
 
 
 def restore(probability: Probability, placement: Placement) -> Probability:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bioseg.classes import united
 from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.images.prepare import Placement, prepare_image, restore
 from bioseg.inference.backends import Backend, Batch
@@ -27,7 +28,7 @@ Image = NDArray[np.float32]
 """A prepared image [channels, rows, cols] in [0, 1]."""
 
 Outputs = dict[str, Probability]
-"""Probabilities [rows, cols] by the names of ``preparation.targets``."""
+"""Probabilities [rows, cols] by the names of ``preparation.planes``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class Predictor:
         estimate = self.quality.estimate(evidence) if self.quality and evidence else None
         if placement:
             outputs = self.restored(outputs, placement)
-        return replace(finish(outputs, self.recipe.postprocess), quality=estimate)
+        return replace(finish(outputs, self.recipe.postprocess, self.recipe.preparation.classes), quality=estimate)
 
     def restored(self, outputs: Outputs, placement: Placement) -> Outputs:
         """Outputs of the prepared grid on the image's own."""
@@ -127,17 +128,23 @@ class Predictor:
 
     def with_evidence(self, batch: Batch) -> list[tuple[Outputs, Evidence]]:
         """The same with evidence for its quality, which takes one more copy per network."""
-        found = [predict_copies(backend, batch, self.recipe.tta, altered=True) for backend in self.backends]
+        classes = self.recipe.preparation.classes
+        found = [predict_copies(backend, batch, self.recipe.tta, classes, altered=True) for backend in self.backends]
         copies = [planes for one in found for planes in one.planes]
         mean = _mean_of(copies)
         every = np.stack(
-            [planes[:, 0] for planes in (*copies, *(one.altered for one in found if one.altered is not None))]
+            [
+                united(np.moveaxis(planes, 1, 0)[: len(classes.names)], classes)
+                for planes in (*copies, *(one.altered for one in found if one.altered is not None))
+            ]
         )
         how, result = self.recipe.postprocess, []
         for index, planes in enumerate(mean):
             outputs = self._named(planes)
-            mask = finish(outputs, how).mask
-            evidence = Evidence(every[:, index], outputs["foreground"], mask, how.threshold, found[0].features[index])
+            prediction = finish(outputs, how, classes)
+            evidence = Evidence(
+                every[:, index], prediction.probability, prediction.mask, how.threshold, found[0].features[index]
+            )
             result.append((outputs, evidence))
         return result
 
@@ -146,14 +153,15 @@ class Predictor:
         return np.asarray(self.backends[0](image[None])[1][0])
 
     def _mean(self, batch: Batch) -> NDArray[np.float32]:
-        networks = (predict_copies(backend, batch, self.recipe.tta).planes for backend in self.backends)
+        classes = self.recipe.preparation.classes
+        networks = (predict_copies(backend, batch, self.recipe.tta, classes).planes for backend in self.backends)
         return _mean_of(chain.from_iterable(networks))
 
     def _named(self, planes: NDArray[np.float32]) -> Outputs:
-        names = self.recipe.preparation.targets
+        names = self.recipe.preparation.planes
         if len(planes) != len(names):
             raise BiosegError(
-                f"network: returns {len(planes)} planes, preparation.targets names {len(names)}: {', '.join(names)}"
+                f"network: returns {len(planes)} planes, preparation names {len(names)}: {', '.join(names)}"
             )
         if not np.isfinite(planes).all():
             raise BiosegError("network: its output is not finite for this image; train again or restore the weights")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from bioseg.classes import Classes, probabilities
 from bioseg.inference.backends import Backend, Batch
 from bioseg.recipe import TTA
 
@@ -32,7 +32,7 @@ class Copies:
     altered: Planes | None
 
 
-def predict_copies(backend: Backend, batch: Batch, tta: TTA, *, altered: bool = False) -> Copies:
+def predict_copies(backend: Backend, batch: Batch, tta: TTA, classes: Classes, *, altered: bool = False) -> Copies:
     """Run ``backend`` on every copy that ``tta`` asks for, one forward pass per rotation."""
     planes: list[Planes] = []
     features, extra = np.empty((len(batch), 0), np.float32), None
@@ -42,7 +42,7 @@ def predict_copies(backend: Backend, batch: Batch, tta: TTA, *, altered: bool = 
         if altered and not turn:
             copies.append(np.clip(_zoomed(batch, ZOOM), 0, 1) ** np.float32(GAMMA))
         logits, found = backend(np.concatenate(copies))
-        parts = np.split(expit(logits), len(copies))
+        parts = np.split(probabilities(logits, classes), len(copies))
         if not turn:
             features = found[: len(batch)]
             extra = _zoomed(parts.pop(), 1 / ZOOM) if altered else None

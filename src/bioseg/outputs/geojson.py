@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bioseg import files
-from bioseg.outputs.measure import OBJECT_COLUMNS
-from bioseg.outputs.overlay import CONTOUR
+from bioseg.classes import COLOURS
+from bioseg.outputs.measure import OBJECT_COLUMNS, measure_objects
 from bioseg.outputs.polygons import Polygon, trace
 from bioseg.outputs.segmented import Segmented
 
@@ -20,18 +20,20 @@ def write(path: Path, segmented: Segmented) -> None:
     Raises:
         BiosegError: It could not be written.
     """
-    polygons, kind = trace(segmented.objects), "annotation" if segmented.prediction.labels is None else "detection"
+    kind = "annotation" if segmented.prediction.labels is None else "detection"
     features = []
-    for number, *values in segmented.measured:
-        assert isinstance(number, int)
-        names = OBJECT_COLUMNS[2:]
-        properties = {
-            "objectType": kind,
-            "name": f"{segmented.structure.name}-{number}",
-            "classification": {"name": segmented.structure.name, "color": list(CONTOUR)},
-            "measurements": {name: value for name, value in zip(names, values, strict=True) if value != ""},
-        }
-        features.append({"type": "Feature", "geometry": _geometry(polygons[number]), "properties": properties})
+    for index, (name, labels) in enumerate(segmented.by_class):
+        polygons, colour = trace(labels), list(COLOURS[index % len(COLOURS)])
+        for number, *values in measure_objects(labels, segmented.raw_image):
+            assert isinstance(number, int)
+            measured = zip(OBJECT_COLUMNS[2:], values, strict=True)
+            properties = {
+                "objectType": kind,
+                "name": f"{name}-{number}",
+                "classification": {"name": name, "color": colour},
+                "measurements": {column: value for column, value in measured if value != ""},
+            }
+            features.append({"type": "Feature", "geometry": _geometry(polygons[number]), "properties": properties})
     collection = files.without_nan({"type": "FeatureCollection", "features": features})
     files.write(path, json.dumps(collection, allow_nan=False) + "\n")
 

@@ -11,7 +11,8 @@ from bioseg.images.suffixes import stem
 from bioseg.types import BiosegError, Case, plane_name
 
 MASK, LABELS, PROBABILITY, SEG = ".png", ".labels.png", ".probability.png", ".seg.dcm"
-SUFFIXES = (MASK, LABELS, PROBABILITY, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
+CLASSES = ".classes.tif"
+SUFFIXES = (MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
 """Of the files that may be written for one image."""
 
 LONGEST = 200

@@ -18,7 +18,7 @@ Affine = NDArray[np.float64]
 
 
 def write(path: Path, segmented: Segmented) -> None:
-    """Write [cols, rows, 1]: 1 in the foreground, or one number per object where the model separates objects.
+    """Write [cols, rows, 1]: 1 in the foreground, a value per class, or one number per object where the model separates them.
 
     Raises:
         BiosegError: It could not be written, or a side is longer than :data:`LARGEST_PX`.
@@ -36,11 +36,10 @@ def write(path: Path, segmented: Segmented) -> None:
 
 
 def values_of(segmented: Segmented) -> Array:
-    """[rows, cols]: 1 in the foreground, or one number per object where the model separates objects."""
-    labels = segmented.prediction.labels
-    if labels is None:
-        return segmented.prediction.mask.astype(np.uint8)
-    return labels.astype(np.uint16) if labels.max(initial=0) <= np.iinfo(np.uint16).max else labels
+    """[rows, cols]: 1 in the foreground, a value per class, or one number per object where the model separates objects."""
+    values = segmented.values
+    small = segmented.prediction.labels is not None and values.max(initial=0) <= np.iinfo(np.uint16).max
+    return values.astype(np.uint16) if small else values
 
 
 def write_volume(path: Path, values: Array, affine: Affine, *, code: str, unit: str) -> None:

@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.segmentation import expand_labels, find_boundaries
 
+from bioseg.classes import COLOURS
 from bioseg.images import png
 from bioseg.images.formats import RawImage
 from bioseg.images.prepare import percentile_window, to_bytes
 from bioseg.outputs.segmented import Segmented
 from bioseg.types import Labels
-
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
-"""Told apart with every kind of colour vision (Okabe and Ito 2008)."""
 
 CONTOUR = COLOURS[0]
 """Of the mask, where the model separates no objects."""
@@ -27,19 +25,25 @@ def write(path: Path, segmented: Segmented) -> None:
     """Write an RGB PNG: the image in grey or its own colours, and a contour just inside each object.
 
     The contour is two pixels wide, or more in a large overlay, so that it is seen when that is shown at 512 px. Objects that
-    the model separates have colours that differ between neighbours; a mask has one colour.
+    the model separates have colours that differ between neighbours; a mask has one colour, and so has each of several classes.
 
     Raises:
         BiosegError: It could not be written.
     """
     shown = _colours_of(segmented.raw_image)
     labels = segmented.objects
-    separated = segmented.prediction.labels is not None
     place = _places(labels.shape)
     shown, labels = _resized(shown, labels.shape, place), labels[np.ix_(*place)]
     width = max(2, round(max(labels.shape) / SMALLEST_PX))
     edge = _contours(labels, width)
-    numbers = choose_colours(labels, reach=2 * width) if separated else np.zeros(labels.max(initial=0) + 1, np.intp)
+    if segmented.several:
+        numbers = np.zeros(labels.max(initial=0) + 1, np.intp)
+        for index, (_, own) in enumerate(segmented.by_class):
+            numbers[np.unique(own[np.ix_(*place)])] = index % len(COLOURS)
+    elif segmented.prediction.labels is not None:
+        numbers = choose_colours(labels, reach=2 * width)
+    else:
+        numbers = np.zeros(labels.max(initial=0) + 1, np.intp)
     shown[edge] = np.array(COLOURS, np.uint8)[numbers[labels[edge]]]
     png.write_bytes(path, shown)
 

@@ -15,7 +15,7 @@ DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write(path: Path, segmented: Segmented) -> None:
-    """Write one ROI per object, called by the structure and the object's number.
+    """Write one ROI per object, called by its class and number.
 
     An object of one part without holes is a traced polygon along the edges of its pixels, as ImageJ's wand makes it. An object
     with holes, or of parts that touch by a corner, is a composite ROI: ImageJ fills its rings by the even-odd rule, so holes
@@ -24,11 +24,11 @@ def write(path: Path, segmented: Segmented) -> None:
     Raises:
         BiosegError: It could not be written.
     """
-    found = trace(segmented.objects)
+    found = {number: (name, one) for name, labels in segmented.by_class for number, one in trace(labels).items()}
     digits, zipped = len(str(max(found, default=0))), io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
-        for number, polygons in sorted(found.items()):
-            name = f"{segmented.structure.name}-{number:0{digits}d}"
+        for number, (class_name, polygons) in sorted(found.items()):
+            name = f"{class_name}-{number:0{digits}d}"
             entry = zipfile.ZipInfo(f"{name}.roi", DATE)
             archive.writestr(entry, _roi(polygons, name), zipfile.ZIP_DEFLATED)
     files.write(path, zipped.getvalue())

@@ -6,8 +6,8 @@ from importlib import util
 from pathlib import Path
 
 from bioseg.images import png
-from bioseg.outputs import geojson, label_tiff, nifti, overlay, rois
-from bioseg.outputs.names import LABELS, MASK, PROBABILITY, SUFFIXES
+from bioseg.outputs import class_tiff, geojson, label_tiff, nifti, overlay, rois
+from bioseg.outputs.names import CLASSES, LABELS, MASK, PROBABILITY, SUFFIXES
 from bioseg.outputs.segmented import Segmented
 from bioseg.types import BiosegError
 
@@ -39,9 +39,18 @@ def installed(package: str) -> bool:
     return util.find_spec(package) is not None
 
 
+def _write_mask(path: Path, one: Segmented) -> None:
+    """0 and 255; of several classes their values."""
+    if one.several:
+        png.write_bytes(path, one.prediction.class_map)
+    else:
+        png.write_mask(path, one.prediction.mask)
+
+
 IMAGES = {
-    "mask": Format(MASK, lambda path, one: png.write_mask(path, one.prediction.mask)),
+    "mask": Format(MASK, _write_mask),
     "labels": Format(LABELS, lambda path, one: png.write_labels(path, one.objects)),
+    "classes-tiff": Format(CLASSES, class_tiff.write),
     "labels-tiff": Format(".labels.tif", label_tiff.write),
     "overlay": Format(".overlay.png", overlay.write),
     "rois": Format(".rois.zip", rois.write, "roifile"),
@@ -57,15 +66,29 @@ NIFTI, DICOM_SEG, CSV = "nifti", "dicom-seg", "csv"
 PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | {DICOM_SEG: "highdicom"}
 """What a format needs that does not come with bioseg itself."""
 
-WORDS = ("mask", "labels", "labels-tiff", "overlay", "rois", "geojson", "nifti", DICOM_SEG, CSV, "probability")
+WORDS = (
+    "mask",
+    "labels",
+    "labels-tiff",
+    "classes-tiff",
+    "overlay",
+    "rois",
+    "geojson",
+    "nifti",
+    DICOM_SEG,
+    CSV,
+    "probability",
+)
 
 
-def choose(asked: str | Sequence[str], *, instances: bool) -> frozenset[str]:
+def choose(asked: str | Sequence[str], *, instances: bool, overlapping: bool = False) -> frozenset[str]:
     """The words of what is to be written.
 
     Args:
-        asked: Words, or text in which commas separate them; empty: masks, tables, and labels where there are objects.
+        asked: Words, or text in which commas separate them; empty: masks, tables, labels where there are objects, and a page
+            for each class where classes overlap.
         instances: Whether the model separates objects.
+        overlapping: Whether it has classes that overlap.
 
     Raises:
         BiosegError: A word is not one of :data:`WORDS`, or needs a package that is not installed.
@@ -73,7 +96,8 @@ def choose(asked: str | Sequence[str], *, instances: bool) -> frozenset[str]:
     words = [word.strip() for word in (asked.split(",") if isinstance(asked, str) else asked)]
     if unknown := [word for word in words if word not in WORDS and (word or len(words) > 1)]:
         raise BiosegError(f"--save {unknown[0]!r}: unknown; choose of {','.join(WORDS)}")
-    chosen = frozenset(filter(None, words)) or frozenset({"mask", CSV, *(["labels"] if instances else [])})
+    usual = {"mask", CSV, *(["labels"] if instances else []), *(["classes-tiff"] if overlapping else [])}
+    chosen = frozenset(filter(None, words)) or frozenset(usual)
     for word, package in PACKAGES.items():
         if word in chosen and not installed(package):
             raise BiosegError(f"--save {word}: needs the package {package}; {INSTALL}")

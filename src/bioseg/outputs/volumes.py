@@ -48,7 +48,8 @@ class Volumes:
         assert case.plane is not None
         values, raw_image = nifti.values_of(segmented), segmented.raw_image
         rows, cols = values.shape
-        packed = np.packbits(values) if segmented.prediction.labels is None else values
+        binary = segmented.prediction.labels is None and not segmented.several
+        packed = np.packbits(values) if binary else values
         one = _Slice(packed, (rows, cols), raw_image.spacing_mm, raw_image.slice_spacing_mm)
         with self._lock:
             self._slices.setdefault(case.path, {})[case.plane] = one

@@ -201,10 +201,11 @@ def _examples(fold: _Fold, every: int, problems: list[Problem]) -> Iterator[Exam
 def _example(predictor: Predictor, case: Case) -> Example:
     raw_image = reading.read_image(case)
     image, placement = predictor.prepare(raw_image)
-    labels = reading.read_labels(case, raw_image.pixels.shape[:2])
+    shape, classes = raw_image.pixels.shape[:2], predictor.recipe.preparation.classes
+    labels, masks = reading.read_labels(case, shape, classes), reading.read_classes(case, shape, classes)
     outputs = predictor.restored(predictor.outputs(image[None])[0], placement)
     boxes = true_boxes(case, labels > 0) if predictor.recipe.postprocess.boxes else ()
-    return Example({name: plane.astype(np.float16) for name, plane in outputs.items()}, labels, boxes)
+    return Example({name: plane.astype(np.float16) for name, plane in outputs.items()}, labels, boxes, masks, classes)
 
 
 def _fit_quality(

@@ -86,7 +86,12 @@ def predict(
         BiosegError: ``out`` is a file, may not be written, is written by another process, holds a run or the masks of another
             model; a file would overwrite an image or a file that is not this model's; or ``save`` is not valid.
     """
-    chosen = saving.choose(save, instances=predictor.recipe.postprocess.instances is not None)
+    classes = predictor.recipe.preparation.classes
+    chosen = saving.choose(
+        save,
+        instances=predictor.recipe.postprocess.instances is not None,
+        overlapping=classes.several and not classes.exclusive,
+    )
     if probabilities:
         chosen |= {"probability"}
     refuse_inputs(out)

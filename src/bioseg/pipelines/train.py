@@ -186,7 +186,7 @@ def check_network(recipe: SegmentationRecipe) -> None:
     """
     rows, cols = recipe.preparation.size_px
     images = torch.zeros(1, recipe.preparation.channels, rows, cols)
-    wanted = (1, len(recipe.preparation.targets), rows, cols)
+    wanted = (1, len(recipe.preparation.planes), rows, cols)
     try:
         network = blank(recipe.network).eval()
         with torch.inference_mode():
@@ -203,8 +203,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
         ) from None
     if found != wanted:
         raise BiosegError(
-            f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.targets and size_px "
-            f"want {list(wanted)}"
+            f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.classes, targets "
+            f"and size_px want {list(wanted)}"
         )
 
 

@@ -7,11 +7,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from bioseg.classes import EVERYTHING, Classes
 from bioseg.evaluation import detection, overlap
 from bioseg.evaluation.instances import instance_scores
 from bioseg.postprocess.masks import Postprocess, finish
 from bioseg.specs import Fraction, Whole
-from bioseg.types import Box, Labels, Probability
+from bioseg.types import Box, Labels, Mask, Probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +22,16 @@ class Example:
     Attributes:
         planes: The network's outputs by name, [rows, cols] each, in half precision.
         labels: Ground-truth objects, [rows, cols].
+        masks: Ground truth of each class, [K, rows, cols].
+        classes: Which.
         boxes: Ground-truth boxes.
     """
 
     planes: dict[str, NDArray[np.float16]]
     labels: Labels
     boxes: tuple[Box, ...]
+    masks: Mask
+    classes: Classes = EVERYTHING
 
     @property
     def outputs(self) -> dict[str, Probability]:
@@ -36,7 +41,7 @@ class Example:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return self.labels.nbytes + sum(plane.nbytes for plane in self.planes.values())
+        return self.labels.nbytes + self.masks.nbytes + sum(plane.nbytes for plane in self.planes.values())
 
 
 Score = Callable[[Example, Postprocess], float]
@@ -48,7 +53,7 @@ def threshold(
     *,
     candidates: Sequence[Fraction] = tuple(np.arange(0.2, 0.81, 0.05).round(2)),
 ) -> Postprocess:
-    """The threshold with the best mean IoU. The optimum is flat, so steps of .05 are enough."""
+    """The threshold, common to all classes, with the best mean IoU. The optimum is flat, so steps of .05 are enough."""
     return _best(examples, [replace(how, threshold=float(value)) for value in candidates], _iou)
 
 
@@ -97,12 +102,14 @@ def _best(examples: Sequence[Example], candidates: Iterable[Postprocess], score:
 
 
 def _iou(example: Example, how: Postprocess) -> float:
-    found = finish(example.outputs, replace(how, instances=None, boxes=None))
-    return overlap.iou(overlap.confusion(found.mask, example.labels > 0))
+    """The mean over the classes that are there or were found."""
+    found = finish(example.outputs, replace(how, instances=None, boxes=None), example.classes).classes.values()
+    each = [overlap.iou(overlap.confusion(one.mask, truth)) for one, truth in zip(found, example.masks, strict=True)]
+    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
 
 def _average_precision(example: Example, how: Postprocess) -> float:
-    labels = finish(example.outputs, how).labels
+    labels = finish(example.outputs, how, example.classes).labels
     assert labels is not None
     return instance_scores(labels, example.labels)["ap"]
 

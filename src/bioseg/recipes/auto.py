@@ -1,5 +1,6 @@
 """Any folder of images and masks: inspects the training data, chooses size, window, batch size and epochs, and says why."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,20 +9,24 @@ import numpy as np
 import torch
 from skimage.measure import label
 
+from bioseg.classes import Classes
 from bioseg.datasets import cases as reading
-from bioseg.datasets import folders, splits
+from bioseg.datasets import class_names, folders, kinds, splits
 from bioseg.datasets.augment import Augmentation, strong_intensity
+from bioseg.datasets.kinds import Kind
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
 from bioseg.models import pretrained_unet
-from bioseg.postprocess.masks import Postprocess
+from bioseg.postprocess.masks import ClassPostprocess, Postprocess
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
-from bioseg.types import BiosegError, Case
+from bioseg.types import BiosegError, Case, Mask
 
 SAMPLE = 48
 """At most this many cases, evenly spread, are opened."""
+
+SIDE = re.compile(r"\b(left|right)\b", re.I)
 
 FEW = 2
 """Where no mask has more objects than this, no prediction keeps more."""
@@ -40,6 +45,8 @@ class Facts:
         most_objects: Largest number of objects in a mask, without specks of less than 1 % of its area.
         object_share: Median share of the image that one object covers.
         foreground: Median share of the image that the mask covers.
+        kind: What the masks show.
+        most_of_class: Largest number of objects of each class in an image, without specks.
     """
 
     shape: tuple[int, int]
@@ -50,6 +57,8 @@ class Facts:
     most_objects: int
     object_share: float
     foreground: float
+    kind: Kind
+    most_of_class: tuple[int, ...]
 
 
 def look_at(cases: Sequence[Case]) -> Facts:
@@ -59,26 +68,29 @@ def look_at(cases: Sequence[Case]) -> Facts:
         BiosegError: None of them can be used.
     """
     shapes, lows, counts, large, shares, foreground, colour = [], [], [], [], [], [], False
-    reason = ""
+    shown, used, reason = [], [], ""
     for index in sorted(set(np.linspace(0, len(cases) - 1, min(SAMPLE, len(cases))).astype(int))):
         try:
             raw_image = reading.read_image(cases[index])
             mask = reading.read_mask(cases[index], raw_image.pixels.shape[:2])
+            shown.append(kinds.look(cases[index], raw_image.pixels.shape[:2]))
         except BiosegError as fault:
             reason = str(fault)
             continue
         pixels = raw_image.pixels
+        used.append(cases[index])
         shapes.append(pixels.shape[:2])
         lows.append(float(pixels.min()) * raw_image.slope + raw_image.intercept)
         colour |= pixels.ndim == 3 and bool((pixels[..., 0] != pixels[..., 1]).any())
         areas = np.bincount(label(mask).ravel())[1:]
         counts.append(len(areas))
-        large.append(int((areas > areas.sum() / 100).sum()))
+        large.append(_large(mask))
         shares += (areas / mask.size).tolist()
         foreground.append(float(mask.mean()))
     if not shapes:
         raise BiosegError(f"none of {len(cases)} cases can be used; the first: {reason}")
     aspects = [cols / rows for rows, cols in shapes]
+    kind = kinds.conclude(shown, class_names.names_of([one for case in used[:1] for one in case.label_values]))
     return Facts(
         shape=(int(np.median([rows for rows, _ in shapes])), int(np.median([cols for _, cols in shapes]))),
         aspects=(min(aspects), max(aspects)),
@@ -88,7 +100,23 @@ def look_at(cases: Sequence[Case]) -> Facts:
         most_objects=max(large),
         object_share=float(np.median(shares)) if shares else 0.0,
         foreground=float(np.median(foreground)),
+        kind=kind,
+        most_of_class=_most_of_each(used, shapes, kind.classes) if kind.classes.several else (),
     )
+
+
+def _large(mask: Mask) -> int:
+    """8-connected objects of more than 1 % of the mask's area."""
+    areas = np.bincount(label(mask).ravel())[1:]
+    return int((areas > areas.sum() / 100).sum())
+
+
+def _most_of_each(cases: Sequence[Case], shapes: Sequence[tuple[int, int]], classes: Classes) -> tuple[int, ...]:
+    each = [
+        [_large(mask) for mask in reading.read_classes(case, shape, classes)]
+        for case, shape in zip(cases, shapes, strict=True)
+    ]
+    return tuple(max(counts) for counts in zip(*each, strict=True))
 
 
 def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[SegmentationRecipe, list[str]]:
@@ -112,7 +140,9 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     pixels = preparation.size_px[0] * preparation.size_px[1]
     visits = (20_000 if strong else 4_000) * 256**2 / pixels
     epochs = int(np.clip(visits / count, 10, 100))
-    free = facts.colour or facts.objects > 4
+    classes = facts.kind.classes
+    sided = any(SIDE.search(name) for name in classes.names)
+    free = (facts.colour or facts.objects > 4) and not sided
     augmentation = strong_intensity(
         Augmentation(
             rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25),
@@ -120,24 +150,58 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
         )
     )  # fmt: skip
     postprocess = replace(recipe.postprocess, keep_largest=facts.most_objects if facts.most_objects <= FEW else 0)
+    training = replace(recipe.training, batch_size=batch_size, validation_batch_size=batch_size, epochs=epochs)
+    network = recipe.network
+    if classes.several:
+        postprocess = replace(recipe.postprocess, per_class=_kept_of_each(classes, facts.most_of_class))
+        network = call(pretrained_unet.pretrained_unet, **{**dict(network.arguments), "outputs": len(classes.names)})
+        if classes.exclusive:
+            loss = call(losses.exclusive_cross_entropy_and_dice, classes=len(classes.names))
+            training = replace(training, loss=loss)
     reasons += [
+        facts.kind.reason
+        + (
+            "; objects that touch become one here, `bioseg train nuclei` separates them"
+            if facts.kind.what == "instances"
+            else ""
+        ),
         f"{epochs} epochs in batches of {batch_size}: about {visits:,.0f} image visits suit {count} images "
         f"{'on a GPU' if strong else 'without a GPU'}",
-        f"{'any' if free else 'upright'} orientation: "
-        f"{'colour or many objects an image, as under a microscope' if free else 'grey images with few objects'}"
-        f" ({facts.objects:.0f} in the median image)",
-        _kept(facts.most_objects),
+        _orientation(facts, free=free, sided=sided),
+        *(_kept_lines(postprocess.per_class) if classes.several else [_kept(facts.most_objects)]),
     ]
     fitted = replace(
         recipe,
-        preparation=preparation,
+        preparation=replace(preparation, classes=classes),
+        network=network,
         augmentation=augmentation,
         postprocess=postprocess,
         tta="flip" if free else "none",
-        training=replace(recipe.training, batch_size=batch_size, validation_batch_size=batch_size, epochs=epochs),
+        training=training,
         configure=None,
     )
     return fitted, reasons
+
+
+def _orientation(facts: Facts, *, free: bool, sided: bool) -> str:
+    count = f" ({facts.objects:.0f} in the median image)"
+    if sided:
+        return "upright orientation, never mirrored: a class is named by its side"
+    if free:
+        return f"any orientation: colour or many objects an image, as under a microscope{count}"
+    return f"upright orientation: grey images with few objects{count}"
+
+
+def _kept_of_each(classes: Classes, most: Sequence[int]) -> tuple[ClassPostprocess, ...]:
+    return tuple(
+        ClassPostprocess(name, keep_largest=count)
+        for name, count in zip(classes.names, most, strict=True)
+        if 0 < count <= FEW
+    )
+
+
+def _kept_lines(each: Sequence[ClassPostprocess]) -> list[str]:
+    return [f"{one.name}: {_kept(one.keep_largest or 0)}" for one in each]
 
 
 def _kept(most_objects: int) -> str:

@@ -61,6 +61,7 @@ class Shown:
         dice: Its score; NaN if undefined.
         labels: Predicted objects, [rows, cols], where they are separated.
         boxes: Predicted and true boxes, where they are drawn.
+        classes: Of several classes the name, ground truth and prediction, [rows, cols] each.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Shown:
     dice: float
     labels: Labels | None = None
     boxes: tuple[Sequence[Box], Sequence[Box]] | None = None
+    classes: Sequence[tuple[str, Mask, Mask]] = ()
 
     @property
     def label(self) -> str:
@@ -125,7 +127,10 @@ def best_epoch(journal: Journal) -> dict[str, Any]:
 
 
 def score_name(name: str) -> str:
-    """``two_class_iou`` as people write it: Two-class IoU."""
+    """``two_class_iou`` as people write it: Two-class IoU; ``dice:heart``: Dice, heart."""
+    name, _, of_class = name.partition(":")
+    if of_class:
+        return f"{score_name(name)}, {of_class}"
     words = name.replace("two_class", "two-class").replace("_", " ").capitalize()
     return words.replace("dice", "Dice").replace("iou", "IoU").replace("Iou", "IoU")
 
@@ -343,8 +348,13 @@ def reduced(case: Shown) -> Shown:
     down, across = case.truth.shape[0] // tall, case.truth.shape[1] // wide
     inside = (slice(0, down * tall), slice(0, across * wide))
     blocks = case.image[inside].reshape(down, tall, across, wide, *case.image.shape[2:])
-    truth, predicted = (mask[inside][tall // 2 :: tall, wide // 2 :: wide] for mask in (case.truth, case.predicted))
-    return Shown(case.name, blocks.mean(axis=(1, 3), dtype=np.float32), truth, predicted, case.dice)
+
+    def smaller(mask: Mask) -> Mask:
+        return mask[inside][tall // 2 :: tall, wide // 2 :: wide]
+
+    image = blocks.mean(axis=(1, 3), dtype=np.float32)
+    classes = [(name, smaller(truth), smaller(predicted)) for name, truth, predicted in case.classes]
+    return Shown(case.name, image, smaller(case.truth), smaller(case.predicted), case.dice, classes=classes)
 
 
 def step(case: Shown) -> int:

@@ -19,16 +19,17 @@ from bioseg.types import BiosegError
 FIGURES = {
     "curves": "Training dashed, validation solid; a dot marks the epoch whose weights are kept. Training scores are measured "
     "while the weights change, on augmented images.",
+    "classes": "Dice of each class.",
     "distribution": "One dot per image; the bar is the median, the band holds the middle half.",
-    "best-median-worst": "The image; the ground truth in blue; the prediction in red.",
-    "worst": "The lowest Dice: prediction filled in red, contour of the ground truth in blue, red frame below 0.8.",
+    "best-median-worst": "The image, the ground truth, the prediction.",
+    "worst": "The lowest Dice: prediction filled, contour of the ground truth as a line, red frame below 0.8.",
     "overlays": "Drawn at random, not chosen by score.",
     "confusion": "Cyan: true positive. Magenta: false positive. Yellow: false negative. Dark: true negative.",
     "objects": "Contour of the ground truth in blue; beside it every predicted object in a colour of its own.",
     "boxes": "True boxes blue, predicted ones red with their confidence; images drawn at random.",
     "training": "What the network is trained on: four prepared images, each with its mask.",
     "rows": "Image, ground truth and prediction: one image of each IoU band (.85, .9, .95) that has any, the rest at random.",
-    "confusion-matrix": "Shares of all pixels, averaged over images.",
+    "confusion-matrix": "Shares of all pixels, averaged over images; of several classes, shares of each true class's pixels.",
     "trust": "What remains when the images of the lowest estimated quality are set aside.",
 }
 MEANINGS = {

@@ -16,6 +16,7 @@ def headline(run: Run) -> list[str]:
     if dice.get("mean") is None:
         return ["No image was evaluated, or none has a Dice."]
     words = [f"The predicted contours match the ground truth with a mean Dice of {dice['mean']:.3f}, on {_where(run)}."]
+    words += filter(None, (each_class(run),))
     words += filter(None, (bias(run), unknown_training_images(run), on_test_set(run)))
     low, high = dice["ci95"]
     if low is None:
@@ -34,6 +35,13 @@ def headline(run: Run) -> list[str]:
             f"{dice['undefined']} more have no foreground, neither true nor predicted: right, but without a Dice."
         )
     return words
+
+
+def each_class(run: Run) -> str:
+    """The mean Dice of each of several classes; empty where there is one."""
+    means = {key.removeprefix("dice:"): score["mean"] for key, score in run.summary.items() if key.startswith("dice:")}
+    each = ", ".join(f"{name} {'undefined' if mean is None else f'{mean:.3f}'}" for name, mean in means.items())
+    return f"It is the mean of {len(means)} classes: {each}." if means else ""
 
 
 def bias(run: Run) -> str:

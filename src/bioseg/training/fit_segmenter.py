@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bioseg.classes import Classes
 from bioseg.datasets import augment
 from bioseg.datasets.samples import Samples
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
@@ -59,7 +60,7 @@ def fit_segmenter(
                 group["lr"] = group["base"] * factor
             images, masks = batch.images.to(device), batch.masks.to(device)
             changes = augment.draw(recipe.augmentation, rng, len(images), (images.shape[-2], images.shape[-1]))
-            images, masks = augment.apply(images, masks, changes, recipe.preparation.targets)
+            images, masks = augment.apply(images, masks, changes, recipe.preparation.planes)
             with autocast(device, bfloat16_on_cpu=how.bfloat16):
                 logits = network(images.contiguous(memory_format=MEMORY_FORMAT))
             loss = how.loss(logits, masks)
@@ -71,7 +72,7 @@ def fit_segmenter(
             optimiser.step()
             done += len(images)
             total_loss += value * len(images)
-            counts += confusion_counts(logits.detach()[:, 0] > 0, masks[:, 0] > 0.5)
+            counts += confusion_counts(*_predicted(logits.detach(), masks, recipe.preparation.classes))
             note = f"epoch {epoch + 1}/{how.epochs} · loss {total_loss / done:.4f}{score}"
             callbacks.progress(name, epoch * len(order) + done, how.epochs * len(order), note)
         if not done:
@@ -116,6 +117,15 @@ def confusion_counts(predicted: Tensor, truth: Tensor) -> Tensor:
     """True positive, false positive, false negative and true negative pixels of a batch, [4] on its device."""
     both, either, true = (predicted & truth).sum(), predicted.sum(), truth.sum()
     return torch.stack([both, either - both, true - both, truth.numel() - either - true + both])
+
+
+def _predicted(logits: Tensor, masks: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
+    """Prediction and ground truth of the classes' planes, [N, K, rows, cols], True in the class."""
+    own = logits[:, : len(classes.names)]
+    predicted = own > 0
+    if classes.exclusive and classes.several:
+        predicted &= own == own.amax(1, keepdim=True)
+    return predicted, masks[:, : len(classes.names)] > 0.5
 
 
 def _order(rng: np.random.Generator, count: int, batch_size: int) -> list[int]:

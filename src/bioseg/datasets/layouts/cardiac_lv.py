@@ -1,6 +1,7 @@
 """Left ventricle in short-axis MR, in three layouts: DICOM with PNG labels, original Sunnybrook, Sunnybrook as PNG."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from bioseg import files
@@ -36,6 +37,27 @@ def list_cases(folder: Path) -> list[Case]:
             "give the unpacked folder of the set"
         )
     return next(iter(found.values()))
+
+
+def list_cavity_and_myocardium(folder: Path) -> list[Case]:
+    """The slices with both contours: the inner one bounds the cavity, what lies between the two is myocardium.
+
+    As exclusive classes in this order: what both contours enclose is cavity.
+
+    Raises:
+        OtherLayoutError: No such slices lie here.
+    """
+    cases = [case for root in (folder, *(folder / name for name in TOPS)) for case in _contours(root)]
+    both = [(case, case.masks[0].parents[1] / "o-contours" / _outer(case.masks[0])) for case in cases]
+    names = ("LV cavity", "myocardium")
+    found = [replace(case, masks=(*case.masks, outer), mask_classes=names) for case, outer in both if outer.exists()]
+    if not found:
+        raise OtherLayoutError(f"{folder}: no contourfiles/*/o-contours here; give the unpacked folder of the set")
+    return sorted(found, key=lambda case: case.id)
+
+
+def _outer(inner: Path) -> str:
+    return inner.name.replace("-icontour-", "-ocontour-")
 
 
 def _slices(root: Path) -> list[Case]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,21 @@ def list_cases(folder: Path) -> list[Case]:
             if images:
                 return [_case(image, root) for image in images]
     raise OtherLayoutError(f"{folder}: no JPC*.IMG or images/JPC*.png here; give the unpacked JSRT folder")
+
+
+def list_organs(folder: Path) -> list[Case]:
+    """The same images with the organs told apart: left lung, right lung and, where ``heart`` lies there too, heart.
+
+    Raises:
+        OtherLayoutError: See :func:`list_cases`.
+    """
+    return [_with_organs(case) for case in list_cases(folder)]
+
+
+def _with_organs(case: Case) -> Case:
+    hearts = [heart for mask in case.masks[:1] if (heart := mask.parent.parent / "heart" / mask.name).exists()]
+    masks = (*case.masks, *hearts)
+    return replace(case, masks=masks, mask_classes=tuple(mask.parent.name.replace("_", " ") for mask in masks))
 
 
 def is_film(path: Path) -> bool:
