@@ -1,4 +1,7 @@
-"""Microscopes' own formats, by a stand-in for bioio: the real one pins other versions than the tests' environment has."""
+"""Microscopes' own formats, by a stand-in for bioio: the real one brings other versions than the tests' environment has.
+
+The stand-in has what bioio 3.6 was seen to return for OME-TIFF; no CZI, LIF, ND2 or OIB file has been read.
+"""
 
 import io
 from pathlib import Path
