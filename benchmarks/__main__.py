@@ -31,7 +31,8 @@ from bioseg.datasets.layouts import nuclei
 from bioseg.datasets.samples import load
 from bioseg.inference.backends.torch import torch_backend
 from bioseg.inference.device import MEMORY_FORMAT, autocast, choose, place
-from bioseg.models import residual_fcn, unet
+from bioseg.models import residual_fcn
+from bioseg.models.unet import ct_unet, cxr_unet, lv_unet, nuclei_unet
 from bioseg.recipe import SegmentationRecipe
 from bioseg.training import losses
 from bioseg.training.fit_segmenter import fit_segmenter
@@ -41,10 +42,10 @@ ARCHIVES = Path(os.environ.get("BIOSEG_ARCHIVES", Path(__file__).parents[2] / "s
 DEVICE = choose()
 ROUNDS, BATCH, EPOCHS = 7, 8, 3
 PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], int, int]] = {
-    "cxr U-Net": (unet.cxr_unet, plain.CxrUNet, 1, 256),
-    "ct U-Net": (unet.ct_unet, plain.CtUNet, 1, 128),
-    "lv U-Net": (unet.lv_unet, plain.LvUNet, 1, 128),
-    "nuclei U-Net": (unet.nuclei_unet, plain.NucleiUNet, 3, 128),
+    "cxr U-Net": (cxr_unet, plain.CxrUNet, 1, 256),
+    "ct U-Net": (ct_unet, plain.CtUNet, 1, 128),
+    "lv U-Net": (lv_unet, plain.LvUNet, 1, 128),
+    "nuclei U-Net": (nuclei_unet, plain.NucleiUNet, 3, 128),
     "residual FCN": (residual_fcn.residual_fcn, plain.ResidualFcn, 1, 256),
 }
 

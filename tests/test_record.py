@@ -86,7 +86,7 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
     assert {kind.__name__ for kind in reached} == {
         "Training", "SegmentationRecipe", "AdversarialTraining", "TranslationRecipe", "Preparation", "Placement",
         "Augmentation", "Parameters", "Postprocess", "Prediction", "Instances", "Boxes", "Distribution", "Logistic",
-        "QualityModel",
+        "QualityModel", "Applicability", "Interval",
     }  # fmt: skip
     for kind in reached:
         own = kind.__dict__.get("__post_init__")
@@ -97,7 +97,8 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
 CHECKING = {
     "check", "BiosegError", "len", "set", "list", "map", "zoom", "targets", "quality", "preparation", "fit", "evaluated_on",
     "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits",
-    "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe",
+    "measure", "low", "high", "WORDS", "join",
+    "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe", "select",
 }  # fmt: skip
 """Names that ``__post_init__`` of a specification may use."""
 
@@ -106,7 +107,7 @@ ROLES = {
     "split": {"ordered_tail", "by_patient", "from_csv"},
     "fold": {"k_fold", "grouped_k_fold"},
     "network": {
-        "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
+        "unet", "cxr_unet", "ct_unet", "lv_unet", "nuclei_unet", "pretrained_unet", "enhanced_unet", "residual_fcn",
         "resnet_generator", "unet_generator", "discriminator",
     },
     "loss": {
@@ -118,6 +119,8 @@ ROLES = {
     "intensity": {"invert", "min_max", "percentile_window", "chest_upright", "clahe", "fixed_window"},
     "choose": {"threshold", "objects", "boxes"},
     "quality": {"fit_quality"},
+    "augment": set(),
+    "reader": set(),
     "reference_scores": {"ct_scores", "pneumonia_scores", "cxr_scores", "nuclei_scores"},
 }  # fmt: skip
 """By field, every function that a record may put there: pure, or readers of a folder that only training and evaluation call."""

@@ -23,7 +23,7 @@ FORMAT = 1
 OPSET = 18
 """Version of the ONNX operators in the networks."""
 MANIFEST, NETWORK = "manifest.json", "network-{}.onnx"
-TEXTS = ("record.json", "postprocess.json", "quality_model.json", "card.md")
+TEXTS = ("record.json", "postprocess.json", "quality_model.json", "applicability.json", "card.md")
 """Entries beside the manifest and the networks."""
 MOST_NETWORKS, LARGEST_TEXT, LARGEST_FILE = 100, 50_000_000, 4_000_000_000
 """Networks in a file; bytes of a manifest, record or other text; bytes of a file."""

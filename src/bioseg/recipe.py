@@ -12,7 +12,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.splits import Split
 from bioseg.images.prepare import Preparation
 from bioseg.postprocess.masks import Postprocess
-from bioseg.specs import Call, Count, NonNegative, Positive, Range, Seed, Takes, Whole, check
+from bioseg.specs import Call, Count, NonNegative, Own, Positive, Range, Seed, Takes, Whole, check
 from bioseg.types import BiosegError, Case, Mask, Probability
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ OptimiserOf = Annotated[Call[Optimizer], Takes(1)]
 Schedule = Annotated[Call[float], Takes(1)]
 Choose = Annotated[Call[Postprocess], Takes(2)]
 FitQuality = Annotated[Call[Any], Takes(3)]
+Augment = Annotated[Call[Any], Takes(3), Own()]
+ReaderOf = Annotated[Call[Any], Takes(1), Own()]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Training:
         encoder_learning_rate: Base learning rate of ``network.encoder`` where that is pretrained; None: as all others.
         schedule: (:class:`bioseg.training.schedules.TrainState`) → factor on the learning rate.
         epochs: At most this many.
+        freeze_epochs: ``network.encoder`` keeps its weights and batch-norm statistics in so many first epochs.
         batch_size: Images per step.
         validation_batch_size: Images per validation step; matters where a loss spans the batch.
         patience: Stop after this many epochs without a lower validation loss; None: never.
@@ -72,6 +75,7 @@ class Training:
     min_delta: NonNegative = 0.0
     seed: Seed = 0
     bfloat16: bool = False
+    freeze_epochs: Whole = 0
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -93,6 +97,8 @@ class SegmentationRecipe:
         network: () → module, [N, channels, rows, cols] → logits [N, K, rows, cols], K the number of ``preparation.planes``.
         training: How it is fitted.
         augmentation: Of training batches.
+        augment: A function of one's own on training batches, after ``augmentation``: (images [N, channels, rows, cols] in
+            [0, 1], targets [N, K, rows, cols], :class:`numpy.random.Generator`) → the same two, which may be changed in place.
         postprocess: From probabilities to the mask.
         tta: Test-time augmentation.
         evaluated_on: Grid of the scores: the image's own, or the prepared one as in the reference systems.
@@ -101,6 +107,7 @@ class SegmentationRecipe:
             (:mod:`bioseg.postprocess.choose`).
         quality: (predictor, training samples, validation samples) → quality model, fitted after training
             (:mod:`bioseg.quality.fit`).
+        reader: A function of one's own for files that bioseg does not read: (path or bytes) → pixels or a ``RawImage``.
         configure: (recipe, cases) → (recipe, reasons), for a recipe that configures itself from the data.
     """
 
@@ -114,12 +121,14 @@ class SegmentationRecipe:
     network: Network
     training: Training
     augmentation: Augmentation = Augmentation()
+    augment: Augment | None = None
     postprocess: Postprocess = Postprocess()
     tta: TTA = "none"
     evaluated_on: Literal["original", "prepared"] = "original"
     reference_scores: Callable[[Probability, Mask, Mask], dict[str, float]] | None = None
     choose: Choose | None = None
     quality: FitQuality | None = None
+    reader: ReaderOf | None = None
     configure: "Callable[[SegmentationRecipe, list[Case]], tuple[SegmentationRecipe, list[str]]] | None" = None
 
     def __post_init__(self) -> None:

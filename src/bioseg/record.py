@@ -23,11 +23,12 @@ from bioseg.recipe import Recipe, SegmentationRecipe, Training, TranslationRecip
 from bioseg.specs import Call, Range, mismatch, shown
 from bioseg.types import BiosegError
 
-RECORD, POSTPROCESS, QUALITY = "record.json", "postprocess.json", "quality_model.json"
+RECORD, POSTPROCESS = "record.json", "postprocess.json"
+QUALITY, APPLICABILITY = "quality_model.json", "applicability.json"
 
 TYPE_MODULES = (
     "bioseg.recipe", "bioseg.classes", "bioseg.images.prepare", "bioseg.datasets.augment", "bioseg.postprocess.masks",
-    "bioseg.postprocess.instances", "bioseg.postprocess.boxes", "bioseg.quality.model",
+    "bioseg.postprocess.instances", "bioseg.postprocess.boxes", "bioseg.quality.model", "bioseg.quality.applicability",
 )  # fmt: skip
 """Modules whose frozen dataclasses a record may hold."""
 
@@ -52,9 +53,10 @@ FIELDS: dict[str, Any] = {
     "split": str, "split_from": str, "parts": dict[str, Ids] | dict[str, dict[str, Ids]], "images": dict[str, str],
     "image_hashes": dict[str, Literal["train", "validation"]], "patients": Number, "patients_from": str,
     "patients_unknown": Number, "data": str, "target": str, "command": str, "started": str, "device": str,
-    "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str,
+    "threads": Number, "versions": dict[str, str], "git_commit": str | None, "weights_sha256": str, "applicability_sha256": str,
     "evaluated_on": str, "evaluated_folder": str, "model": str, "model_fingerprint": str, "adapted": bool, "unseen_only": bool,
-    "translator": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "translator": str, "channel": str, "config": str, "fold_parts": list[dict[str, Ids]], "code": dict[str, dict[str, str]],
+    "init": dict[str, str], "extended": list[dict[str, int]],
 }  # fmt: skip
 """What the fields of a record hold; the recipe is decoded by itself, and fields that are not listed are not read."""
 
@@ -124,7 +126,7 @@ def decode(value: Any, where: str, resolve: Resolve = nobody) -> Any:
 
 def differences(old: Any, new: Any) -> list[str]:
     """``training.epochs 80 → 15`` for every value in which two recipes, or parts of them, differ."""
-    first, second = (dict(_flat(encode(spec))) for spec in (old, new))
+    first, second = (dict(flat(encode(spec))) for spec in (old, new))
     return [
         f"{name} {_words(first.get(name))} → {_words(second.get(name))}"
         for name in dict.fromkeys([*first, *second])
@@ -224,13 +226,13 @@ def read_spec(folder: Path, name: str, kind: type[Any]) -> Any:
 
     Args:
         folder: Run folder.
-        name: :data:`POSTPROCESS` or :data:`QUALITY`; older runs have the file under another name.
+        name: :data:`POSTPROCESS`, :data:`QUALITY` or :data:`APPLICABILITY`; older runs have the file under another name.
         kind: What it is.
 
     Raises:
         BiosegError: The file is damaged, or holds something else.
     """
-    path = next((folder / one for one in (name, OLD_FILES[name]) if (folder / one).exists()), None)
+    path = next((folder / one for one in (name, OLD_FILES.get(name, name)) if (folder / one).exists()), None)
     if path is None:
         return None
     return checked_spec(files.read_json(path, "train again"), str(path), kind)
@@ -264,9 +266,10 @@ def journal_rows(rows: Any, where: str) -> list[dict[str, Any]]:
     return [migrated_row(row) for row in rows]
 
 
-def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The values of a record's recipe with their paths, ``training.epochs``; lists are values."""
     if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
+        return [pair for key, item in value.items() for pair in flat(item, f"{name}.{key}".lstrip("."))]
     return [(name, value)]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 import sys
 import types
 import typing
@@ -55,6 +56,19 @@ Seed = Annotated[int, Range(0, 2**31 - 1)]
 
 
 @dataclass(frozen=True)
+class Matches:
+    """What a text looks like, for ``Annotated[str, Matches(r"timm:\\w+", "timm:NAME")]``.
+
+    Attributes:
+        pattern: Regular expression of the whole text.
+        words: The same for people.
+    """
+
+    pattern: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Takes:
     """What a function is called with, for ``Annotated[Call[Split], Takes(1)]``.
 
@@ -65,6 +79,11 @@ class Takes:
 
     values: int
     names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Own:
+    """That a function is the user's own and none of bioseg's, for ``Annotated[Call[Any], Own()]``."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,11 @@ class Call(Generic[T_co]):
 def call(function: Callable[..., T], **arguments: Any) -> Call[T]:
     """``call(f, a=1)(x)`` is ``f(x, a=1)``."""
     return Call(function, tuple(arguments.items()))
+
+
+def describe(what: Call[Any]) -> str:
+    """A call as a message names it: ``pretrained_unet(encoder=lite0, outputs=2)``."""
+    return f"{what.name}({', '.join(f'{name}={value}' for name, value in what.arguments)})"
 
 
 def check(spec: object, name: str) -> None:
@@ -160,15 +184,19 @@ def mismatch(value: Any, hint: Any) -> str:
 
 
 def _bounds(value: Any, hint: Any, bounds: tuple[Any, ...]) -> str:
-    """What the :class:`Range` or the :class:`Takes` of an annotation adds to the mismatch of its type."""
+    """What :class:`Range`, :class:`Matches`, :class:`Takes` and :class:`Own` of an annotation add to the mismatch of its type."""
     fits = not mismatch(value, hint)
     for bound in bounds:
         if isinstance(bound, Range) and not (fits and value in bound):
             return f"give {bound}" if fits else f", {bound}"
+        if isinstance(bound, Matches) and not (fits and re.fullmatch(bound.pattern, value)):
+            return f"give {bound.words}" if fits else f", {bound.words}"
         if isinstance(bound, Takes) and fits and value is not None:
             names = {*bound.names, *dict(value.arguments)}
             if fault := _call_mismatch(value.function, bound.values, tuple(names)):
                 return fault
+        if isinstance(bound, Own) and fits and value is not None and value.function.__module__.startswith("bioseg."):
+            return "give a function of your own"
     return ""
 
 

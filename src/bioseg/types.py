@@ -1,7 +1,7 @@
 """The plain values everything else is built from: arrays with a fixed axis order, cases, and errors for people."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ Labels = NDArray[np.int32]
 
 Probability = NDArray[np.float32]
 """[rows, cols], the probability in [0, 1] that a pixel is foreground."""
+
+
+Reader = Callable[[Path | bytes], Any]
+"""A user's own: (file, or the content of one) → pixels [rows, cols] or [rows, cols, channels], or a ``RawImage``."""
 
 
 class BiosegError(Exception):
@@ -50,6 +54,14 @@ Progress = Callable[[int, int], None]
 """Hears of one piece of work: (done, total)."""
 
 
+def _both(first: Callable[..., None], second: Callable[..., None]) -> Callable[..., None]:
+    def both(*values: Any) -> None:
+        first(*values)
+        second(*values)
+
+    return both
+
+
 @dataclass(frozen=True)
 class Callbacks:
     """Functions that long work calls to report how far it is; the defaults ignore what they are told.
@@ -58,11 +70,20 @@ class Callbacks:
         progress: (name of the work, done, total, note).
         log: (a line a person should read).
         epoch: (name of the training, the epoch's row of the journal).
+        started: (the record of the run), before it is trained.
+        finished: (the summary of the validation set), after everything is written.
     """
 
     progress: Callable[[str, int, int, str], None] = lambda name, done, total, note: None
     log: Callable[[str], None] = lambda line: None
     epoch: Callable[[str, dict[str, Any]], None] = lambda name, row: None
+    started: Callable[[dict[str, Any]], None] = lambda record: None
+    finished: Callable[[dict[str, Any]], None] = lambda summary: None
+
+    def __add__(self, other: "Callbacks") -> "Callbacks":
+        """Both, one after the other."""
+        names = [one.name for one in fields(self)]
+        return Callbacks(**{name: _both(getattr(self, name), getattr(other, name)) for name in names})
 
     def counter(self, name: str, note: str = "") -> Progress:
         """``progress`` of one piece of work as a function of (done, total)."""
@@ -167,7 +188,9 @@ class Case:
             patient, see :attr:`group`.
         image: The image's file, or the content of one.
         masks: Mask files. Several are parts of one ground truth (left and right lung, or one nucleus each): their union
-            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px.
+            is the foreground and each file is an instance. A ``.txt`` file is a contour, one ``x y`` per line in px; an
+            annotation file of another program, see :mod:`bioseg.datasets.annotations`, may hold many objects, and those
+            of other images.
             Empty where there is no ground truth, or where ``boxes`` are the ground truth.
         mask_classes: The class that each of ``masks`` shows; empty: the files say, or there is one class only.
         label_values: What the values in mask files stand for, where a table says so; masks are label images then.
@@ -176,6 +199,9 @@ class Case:
             first.
         source: Data set or hospital it comes from.
         raw_format: How to read a headerless image; None for files that describe themselves.
+        reader: Reads the image, and masks in files of other kinds than bioseg's own; None: bioseg reads them.
+        level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
+        folder: Where its outputs go in an output folder, such as ``PAT/STUDY``; empty: into that itself.
         plane: Which image of a file that holds several (frames, slices, pages), from 0; its masks are files of as many.
             None: the file holds one.
         planes: How many images the file holds.
@@ -191,6 +217,9 @@ class Case:
     spacing_mm: tuple[float, float] | None = None
     source: str = ""
     raw_format: RawFormat | None = None
+    reader: Reader | None = field(default=None, repr=False)
+    level: int = 0
+    folder: str = ""
     plane: int | None = None
     planes: int = 1
 

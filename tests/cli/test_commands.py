@@ -40,7 +40,7 @@ def test_every_example_is_a_line_of_its_own_on_80_columns(path: tuple[str, ...],
 def test_all_commands_are_there() -> None:
     assert {" ".join(path) for path, _ in COMMANDS} == {
         "recipes", "train", "evaluate", "predict", "translate", "report", "compare", "models", "demo", "doctor", "export",
-        "data check", "study cross-hospital", "study adaptation",
+        "data check", "data convert", "study cross-hospital", "study adaptation",
     }  # fmt: skip
 
 

@@ -22,12 +22,15 @@ BYTES = RNG.integers(0, 256, (ROWS, COLS, 4), dtype=np.uint8)
 GREY, RGB, RGBA = BYTES[..., 0], BYTES[..., :3], BYTES
 WORDS = RNG.integers(0, 65536, (ROWS, COLS), dtype=np.uint16)
 TWELVE = WORDS >> 4
+STAINS = ("DAPI", "FITC", "Cy3", "Cy5")
+MICRONS = {"PhysicalSizeX": 0.325, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 400.0, "PhysicalSizeYUnit": "nm"}
 SIGNED = RNG.integers(-1024, 3000, (ROWS, COLS), dtype=np.int16)
 FLOAT = RNG.normal(size=(ROWS, COLS)).astype(np.float32)
 BITS = (GREY > 127).astype(np.uint8)
 SMOOTH = np.add.outer(np.arange(ROWS) * 4, np.arange(COLS) * 3).astype(np.uint8)  # which a JPEG keeps
 RAMP = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], axis=-1)
 PALETTE = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
+PLANES = RNG.integers(0, 65536, (ROWS, COLS, 5), dtype=np.uint16)
 RAW = RawFormat((ROWS, COLS), ">u2", white=4095, inverted=True)
 
 
@@ -52,6 +55,36 @@ def palette(format: str, **how: Any) -> bytes:
 def tiff(array: Array, **how: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, array, **how)
+    return file.getvalue()
+
+
+def ome(array: Array, compression: str | None = None, **facts: Any) -> bytes:
+    return tiff(array, ome=True, photometric="minisblack", compression=compression, metadata={"axes": "CYX", **facts})
+
+
+def imagej(array: Array, *, truncate: bool = False, axes: str = "CYX", **facts: Any) -> bytes:
+    """Pixels of .25 × .2 of whatever unit, rows first."""
+    return tiff(array, imagej=True, truncate=truncate, resolution=(5, 4), metadata={"axes": axes, **facts})
+
+
+def pyramid() -> bytes:
+    """An OME-TIFF of two channels with a copy of half the size."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, ome=True) as writer:
+        whole = np.moveaxis(PLANES[..., :2], -1, 0)
+        writer.write(whole, subifds=1, tile=(16, 16), photometric="minisblack", metadata={"axes": "CYX"})
+        writer.write(whole[:, ::2, ::2], subfiletype=1, tile=(16, 16))
+    return file.getvalue()
+
+
+def slide() -> bytes:
+    """As Aperio writes slides: the image, a thumbnail, a smaller copy."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for step, more in ((1, "|AppMag = 20|MPP = 0.5"), (4, ""), (2, "")):
+            text = f"Aperio Image Library v11\n{COLS}x{ROWS} {more}"
+            tile = None if step == 4 else (16, 16)
+            writer.write(RGB[::step, ::step], tile=tile, photometric="rgb", description=text, metadata=None)
     return file.getvalue()
 
 
@@ -167,6 +200,15 @@ def greedy_tiff() -> bytes:
     return bytes(data)
 
 
+def two_sizes() -> bytes:
+    """A TIFF of two pages of different sizes."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for rows in (8, 9):
+            writer.write(np.zeros((rows, 5), np.uint8), metadata=None)
+    return file.getvalue()
+
+
 def png_bomb() -> bytes:
     """A PNG of 20,000×20,000 zeros in a few kilobytes."""
     head = (20_000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
@@ -192,6 +234,7 @@ class Kind:
     inverted: bool = False
     rescale: tuple[float, float] = (1.0, 0.0)
     raw: RawFormat | None = None
+    channels: tuple[str, ...] = ()
     described: bool = True  # by its first bytes, whatever its name
     plane: int | None = None  # of a file that holds several
     slice_spacing_mm: float | None = None
@@ -232,6 +275,63 @@ KINDS = {
     "TIFF LZW float": Kind(".tif", pillow(FLOAT, format="TIFF", compression="tiff_lzw"), FLOAT, white=None),
     "TIFF JPEG": Kind(".tif", pillow(SMOOTH, format="TIFF", compression="jpeg"), SMOOTH, tolerance=12),
     "TIFF fax": Kind(".tif", pillow(BITS.astype(bool), format="TIFF", compression="group4"), BITS, white=1),
+    "TIFF of 2 channels": Kind(
+        ".tif",
+        tiff(PLANES[..., :2].copy(), photometric="minisblack", planarconfig="contig"),
+        PLANES[..., :2],
+        65535,
+        channels=("1", "2"),
+    ),
+    "TIFF of 3 channels, not RGB": Kind(
+        ".tif", tiff(RGB, photometric="minisblack", planarconfig="contig"), RGB, channels=("1", "2", "3")
+    ),
+    "TIFF of 5 channels in planes": Kind(
+        ".tif",
+        tiff(np.moveaxis(PLANES, -1, 0).copy(), photometric="minisblack", planarconfig="separate"),
+        PLANES,
+        65535,
+        channels=("1", "2", "3", "4", "5"),
+    ),
+    "TIFF RGBA": Kind(".tif", tiff(RGBA, photometric="rgb", extrasamples=["unassalpha"]), RGBA),
+    "TIFF grey with alpha": Kind(
+        ".tif",
+        tiff(RGBA[..., :2].copy(), photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]),
+        RGBA[..., [0, 0, 0, 1]],
+    ),
+    "OME-TIFF of 4 channels": Kind(
+        ".tif",
+        ome(np.moveaxis(PLANES[..., :4], -1, 0), Channel={"Name": list(STAINS)}, **MICRONS),
+        PLANES[..., :4],
+        65535,
+        spacing_mm=(0.0004, 0.000325),
+        channels=STAINS,
+    ),
+    "OME-TIFF of 2 float channels, deflate": Kind(
+        ".tif",
+        ome(np.stack([FLOAT, -FLOAT]), compression="zlib"),
+        np.stack([FLOAT, -FLOAT], -1),
+        None,
+        channels=("1", "2"),
+    ),
+    "OME-TIFF RGB": Kind(".tif", tiff(RGB, ome=True, photometric="rgb", metadata={"axes": "YXS"}), RGB),
+    "OME-TIFF pyramid": Kind(".tif", pyramid(), PLANES[..., :2], 65535, channels=("1", "2")),
+    "SVS": Kind(".svs", slide(), RGB, spacing_mm=(0.0005, 0.0005)),
+    "ImageJ of 3 channels": Kind(
+        ".tif",
+        imagej(np.moveaxis(PLANES[..., :3], -1, 0), Labels=["DAPI", "GFP", "RFP"], unit="micron"),
+        PLANES[..., :3],
+        65535,
+        spacing_mm=(0.00025, 0.0002),
+        channels=("DAPI", "GFP", "RFP"),
+    ),
+    "ImageJ of 2 channels, one header": Kind(
+        ".tif",
+        imagej(np.moveaxis(PLANES[..., :2], -1, 0), truncate=True, unit="inch"),
+        PLANES[..., :2],
+        65535,
+        channels=("1", "2"),
+    ),
+    "ImageJ in millimetres": Kind(".tif", imagej(GREY, axes="YX", unit="mm"), GREY, spacing_mm=(0.25, 0.2)),
     "BigTIFF": Kind(".tif", tiff(GREY, bigtiff=True), GREY),
     "DICOM": Kind(".dcm", dicom(WORDS), WORDS, white=65535),
     "DICOM 12-bit MONOCHROME1": Kind(

@@ -23,6 +23,7 @@ SHAPES = ((1, 33, 47), (3, 160, 160), (1, 256, 320))
 CPU = torch.device("cpu")
 OWN: dict[str, tuple[Callable[[], nn.Module], int]] = {
     **{name: (build, channels) for name, (build, channels, *_) in NETWORKS.items()},
+    "four channels": (lambda: pretrained_unet(imagenet=False, in_channels=4), 4),
     "presence": (lambda: pretrained_unet(imagenet=False, outputs=2, presence=True, widths=(16, 16, 16)), 3),
 }
 """The battery, and the variant that upsamples its logits and says something of the whole image."""

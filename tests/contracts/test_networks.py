@@ -1,23 +1,27 @@
 """The contract of every network."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch import nn
 
+import bioseg.models
 from bioseg.inference.device import place
-from bioseg.models import cyclegan, enhanced_unet, pretrained_unet, residual_fcn, unet
-from bioseg.models.pretrained_unet import pretrained_unet as pretrained
+from bioseg.models import cyclegan, enhanced_unet, residual_fcn
+from bioseg.models import pretrained_unet as pretrained
+from bioseg.models.unet import ct_unet, cxr_unet, lv_unet, nuclei_unet
 
 Build = Callable[[], nn.Module]
 # Name: how to build it, channels it takes, trainable parameters, these with the batch-norm statistics.
 NETWORKS: dict[str, tuple[Build, int, int, int]] = {
-    "cxr": (unet.cxr_unet, 1, 5_468_897, 5_468_897),
-    "ct": (unet.ct_unet, 1, 902_593, 902_593),
-    "lv": (unet.lv_unet, 1, 7_759_521, 7_759_521),
-    "nuclei": (unet.nuclei_unet, 3, 1_941_105, 1_941_105),
+    "cxr": (cxr_unet, 1, 5_468_897, 5_468_897),
+    "ct": (ct_unet, 1, 902_593, 902_593),
+    "lv": (lv_unet, 1, 7_759_521, 7_759_521),
+    "nuclei": (nuclei_unet, 3, 1_941_105, 1_941_105),
+    "own": (lambda: bioseg.models.unet(2, widths=(8, 16, 32)), 2, 29_713, 30_033),
     "residual": (residual_fcn.residual_fcn, 1, 12_718_305, 12_727_969),
     "pretrained": (lambda: pretrained(imagenet=False), 1, 3_832_081, 3_872_689),
     # Smaller than the page has them: its counts are held in tests/models/test_enhanced_unet.py and test_cyclegan.py.
@@ -27,14 +31,17 @@ NETWORKS: dict[str, tuple[Build, int, int, int]] = {
 }
 
 
+ROOMS = [f"bioseg.models.{name}" for name in ("unet", "residual_fcn", "pretrained_unet", "enhanced_unet", "cyclegan")]
+
+
 def test_every_network_is_here() -> None:
     builders = {
         getattr(module, name)
-        for module in (unet, residual_fcn, pretrained_unet, enhanced_unet, cyclegan)
+        for module in map(import_module, ROOMS)
         for name in dir(module)
-        if name.endswith(("_unet", "_fcn", "_generator")) and callable(getattr(module, name))
+        if name.endswith(("unet", "_fcn", "_generator")) and callable(getattr(module, name))
     }
-    assert len(builders) == len(NETWORKS) == 9
+    assert len(builders) == len(NETWORKS) == 10
 
 
 @pytest.fixture(params=NETWORKS)
@@ -127,9 +134,33 @@ def test_it_can_be_exported(one: tuple[nn.Module, int, int, int]) -> None:
         assert torch.allclose(exported(images), network(images), atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_channels_are_projected_to_three_at_first_as_means(channels: int) -> None:
+    weight = pretrained(imagenet=False, in_channels=channels).project.weight[:, :, 0, 0]
+    assert weight.sum(1).tolist() == pytest.approx([1, 1, 1]) and (weight.sum(0) > 0).all()
+    keys = set(pretrained(imagenet=False, in_channels=channels).state_dict())
+    assert keys - set(pretrained(imagenet=False).state_dict()) == {"project.weight"}
+
+
+def test_four_channels_learn_and_have_logits_of_their_size(device: torch.device) -> None:
+    network = place(pretrained(imagenet=False, in_channels=4), device).train()
+    logits = network(torch.rand(2, 4, 33, 47, device=device))
+    logits.square().sum().backward()
+    assert logits.shape == (2, 1, 33, 47) and network.project.weight.grad.abs().min() > 0
+
+
+def test_one_and_three_channels_are_one_network() -> None:
+    torch.manual_seed(0)
+    one = pretrained(imagenet=False, in_channels=1).eval()
+    torch.manual_seed(0)
+    three, image = pretrained(imagenet=False).eval(), torch.rand(1, 1, 40, 33)
+    assert one.state_dict().keys() == three.state_dict().keys()
+    assert torch.equal(one(image), three(image)) and torch.equal(three(image), three(image.expand(-1, 3, -1, -1)))
+
+
 def test_the_studies_initialisations() -> None:
     torch.manual_seed(0)
-    nuclei, cxr = unet.nuclei_unet(), unet.cxr_unet()
+    nuclei, cxr = nuclei_unet(), cxr_unet()
     for network, gain in ((nuclei, "he"), (cxr, "glorot")):
         weight = network.up[0][0].weight
         fan_in, fan_out = weight[0].numel(), weight.shape[0] * 9

@@ -97,6 +97,17 @@ def test_the_folders_of_nnunet_and_the_decathlon(tmp_path: Path) -> None:
     assert part.name == "left atrium" and part.mask.sum() == 3
 
 
+def test_volumes_of_nnunet_are_cases_for_each_slice_and_named_values(tmp_path: Path) -> None:
+    put(tmp_path / "imagesTr" / "a_0000.nii.gz", 3)
+    put(tmp_path / "labelsTr" / "a.nii.gz", 3, mask=True)
+    about = {"labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
+    scan = folders.scan(tmp_path, "2-3")
+    assert scan.layout == "nnU-Net, as published" and [case.id for case in scan.cases] == ["a-0002", "a-0003"]
+    parts = [part for case in scan.cases for part in reading.each_part(case, (8, 10))]
+    assert [(part.name, part.mask.sum()) for part in parts] == [("liver", 2), ("liver", 3)]
+
+
 def test_a_mask_of_another_number_of_slices_is_one_line(tmp_path: Path) -> None:
     put(tmp_path / "images" / "a.nii.gz", 4)
     put(tmp_path / "masks" / "a.nii.gz", 5, mask=True)
@@ -106,7 +117,7 @@ def test_a_mask_of_another_number_of_slices_is_one_line(tmp_path: Path) -> None:
     scan = inspection.inspect(folders.scan(tmp_path))
     assert [(one.path.name, one.reason.rpartition("/")[2]) for one in scan.problems] == [
         ("a.nii.gz", "a.nii.gz: has 5 planes, its image a.nii.gz 4; draw the mask on the image's own grid"),
-        ("b.png", "b.nii.gz: 5 planes in one file; give the one to use with --plane"),
+        ("b.png", "b.nii.gz: 5 planes in one file; give --plane 1…5, or save one as a file of its own"),
     ]
     assert not scan.clean
 

@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 SPAN = re.compile(r"(?<!`)`(bioseg [^`\n]+|python -m benchmarks[^`\n]*)`")
+RUN, TRAIN = re.compile(r"runs/[\w-]+"), re.compile(r"bioseg\.train\([^()]*\)")
+FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 SKIPPED = re.compile(r"make [a-z-]+|source \.venv/bin/activate|\.ci/run")
 """Set up a virtual environment of their own; that the Makefile has these targets is tested below."""
@@ -39,19 +41,31 @@ def commands(page: Path) -> list[str]:
     return [line for text in blocks(page, "bash") for line in text.splitlines() if line and not line.startswith("#")]
 
 
+def own_files(page: Path) -> dict[str, str]:
+    """Blocks that are files: those that begin with a comment of nothing but the file's name."""
+    texts = [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind in ("python", "toml")]
+    return {found[1]: text for text in texts if (found := FILE.match(text))}
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
 LONG = {
     "classes.md",
+    "channels.md",
     "python.md",
+    "own-code.md",
+    "settings.md",
     "pretrained-models.md",
     "translate.md",
     "trust.md",
     "first-model.md",
     "objects-and-boxes.md",
     "export.md",
+    "annotations.md",
+    "measurements.md",
+    "fine-tune.md",
 }
 """Pages whose snippets take five seconds and more each; they run among the slow tests."""
 
@@ -68,7 +82,7 @@ def reduced(words: list[str]) -> list[str]:
         small = [*TINY, *(("generator.width=4", "discriminator.width=4") if "cyclegan" in words[1] else ())]
         small = [setting for setting in small if not ("cyclegan" in words[1] and "batch_size" in setting)]
         words += [part for setting in small for part in ("--set", setting)]
-    for option, value in (("--folds", "2"), ("--minutes", "0")):
+    for option, value in (("--folds", "2"), ("--minutes", "0"), ("--epochs", "2")):
         if option in words:
             words[words.index(option) + 1] = value
     return words
@@ -97,9 +111,15 @@ def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+def write_files(page: Path) -> None:
+    """The files that a page shows, into the current folder."""
+    for name, text in own_files(page).items():
+        Path(name).write_text(text, encoding="utf-8")
+
+
 def supply_runs(text: str, prepared: Path) -> None:
     """A trained model wherever ``text`` names a run that a reader has trained by then."""
-    for name in re.findall(r"runs/[\w-]+", text):
+    for name in RUN.findall(text):
         if not Path(name).exists():
             shutil.copytree(prepared / "run", name)
 
@@ -118,6 +138,7 @@ def run(words: list[str], prepared: Path, monkeypatch: pytest.MonkeyPatch) -> in
 def test_the_commands_of_a_page_run(
     page: Path, workspace: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    write_files(page)
     for line in commands(page):
         words = shlex.split(line, comments=True)
         if SKIPPED.fullmatch(" ".join(words[:2])) or not words:
@@ -129,15 +150,17 @@ def test_the_commands_of_a_page_run(
 @pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
 def test_the_python_of_a_page_runs(page: Path, workspace: Path, prepared: Path) -> None:
     names: dict[str, object] = {"__name__": "snippet"}
-    for text in blocks(page, "python"):
-        supply_runs(re.sub(r"bioseg\.train\([^()]*\)", "", text), prepared)
+    write_files(page)
+    for text in [text for text in blocks(page, "python") if not FILE.match(text)]:
+        trained = RUN.findall(" ".join(TRAIN.findall(text)))
+        supply_runs(" ".join(name for name in RUN.findall(text) if name not in trained), prepared)
         exec(compile(text, name_of(page), "exec"), names)
 
 
 def test_every_page_and_language_is_covered() -> None:
     assert len(PAGES) >= 20
     found = {kind for page in PAGES for kind, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
-    assert found <= {"bash", "python", "text", "console"}
+    assert found <= {"bash", "python", "text", "toml", "console"}
     assert {page for page in PAGES if blocks(page, "console")} == {ROOT / "docs" / "reference" / "commands.md"}
     assert sum(len(commands(page)) for page in PAGES) >= 35
     assert sum(len(blocks(page, "python")) for page in PAGES) >= 10

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import tifffile
 from PIL import Image
 
 import bioseg
 from bioseg import files
 from bioseg.datasets import phantom_layouts, phantoms
+from tests.clinic_folder import write_clinic
 
 TINY = ("training.epochs=1", "preparation.size_px=[64,64]", "training.batch_size=4")
 
@@ -19,6 +21,7 @@ def write_data(root: Path) -> None:
     """Every data set and file that README and docs name."""
     for seed, name in enumerate(("my-images", "other-hospital", "my-annotated")):
         phantom_layouts.write_images_masks(root / name, count=8, seed=seed)
+    write_labelme(root / "my-labelme")
     for name, count in (("new-images", 3), ("x-rays", 3)):
         phantom_layouts.write_images_masks(root / name, count=count, seed=9, masks=False)
     phantom_layouts.write_label_images(root / "my-organs", count=8, size_px=64)
@@ -35,8 +38,17 @@ def write_data(root: Path) -> None:
     stored = (hounsfield.astype(np.int32) + 1024).astype(np.uint16)
     files.write(root / "slices" / "slice.dcm", phantom_layouts.dicom_bytes(stored, intercept=-1024.0))
     write_volumes(root)
+    write_clinic(root / "archive")
     cells, _ = phantoms.nuclei(rng, 96)
     Image.fromarray(cells).save(root / "cells.png")
+    for name, masks in (("scans", True), ("new-scans", False)):
+        (root / name).mkdir()
+        for letter in "abcdefgh" if masks else "a":
+            image, mask = phantoms.ct_slice(rng, 64)
+            np.save(root / name / f"{letter}.image.npy", image)
+            if masks:
+                np.save(root / name / f"{letter}.mask.npy", mask)
+    write_stains(root / "stains")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")
 
@@ -50,6 +62,33 @@ def write_volumes(root: Path) -> None:
         for suffix, values in (("", slices[:16, :16]), ("_seg", (slices[:16, :16] > -500).astype(np.uint8))):
             (root / "volumes").mkdir(exist_ok=True)
             nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), root / "volumes" / f"{name}{suffix}.nii.gz")
+
+
+def write_stains(root: Path) -> None:
+    """OME-TIFFs of two channels, with masks of the first."""
+    rng = np.random.default_rng(1)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number in range(2):
+        cells, labels = phantoms.nuclei(rng, 96)
+        stack = np.stack([cells[..., 0], cells[::-1, :, 0]])
+        facts = {"axes": "CYX", "PhysicalSizeX": 0.325, "PhysicalSizeY": 0.325, "Channel": {"Name": ["DAPI", "actin"]}}
+        path = root / "images" / f"well_{number}.ome.tif"
+        tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=facts)
+        Image.fromarray(labels > 0).save(root / "masks" / f"well_{number}.ome.png")
+
+
+def write_labelme(folder: Path) -> None:
+    """Eight images with a rectangle and a circle each."""
+    phantom_layouts.write_images_masks(folder / "images", count=8, masks=False)
+    for number, image in enumerate(sorted((folder / "images").rglob("*.png"))):
+        shapes = [
+            {"label": "cell", "shape_type": "rectangle", "points": [[5, 5 + number], [20, 30]]},
+            {"label": "cell", "shape_type": "circle", "points": [[45, 40], [45, 50 + number % 3]]},
+        ]
+        shutil.copy(image, folder / f"case-{number:03d}.png")
+        files.write_json(folder / f"case-{number:03d}.json", {"version": "5.5.0", "shapes": shapes, "imageData": None})
+    shutil.rmtree(folder / "images")
 
 
 def write_run(root: Path, data: Path) -> None:

@@ -161,7 +161,7 @@ def test_one_pixel_is_an_image(name: str) -> None:
         (np.full((4, 5), np.nan), "no number in it: all 20 values are NaN"),
         (np.zeros((0, 5)), "none at all; give"),
         (np.zeros(5), "shape (5,); give [rows, cols]"),
-        (np.zeros((4, 5, 2)), "shape (4, 5, 2); give [rows, cols]"),
+        (np.zeros((4, 5, 65)), "shape (4, 5, 65); give [rows, cols]"),
         (np.array([["a", "b"]]), "type <U1; save them"),
         (np.array([[None]]), "type object; save them"),
     ],

@@ -235,7 +235,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"channels": 2}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
+            {"channels": 0}, {"fit": "squeeze"}, {"interpolation": "cubic"}, {"mask_interpolation": "none"},
             {"merge": "never"}, {"targets": ("marker",)}, {"targets": ("foreground", "outside")}, {"size_px": (0, 5)},
             {"size_px": (5,)}, {"crop_px": (5, -1)},
         ],

@@ -61,7 +61,7 @@ def test_a_file_says_how_many_planes_it_has_and_of_which_grid(tmp_path: Path) ->
     assert (facts.shape, facts.planes) == (WORDS.shape, 4) and formats.size(path) == WORDS.shape
     assert facts.grid and facts.grid.shape == (*WORDS.T.shape, 4) and np.allclose(facts.grid.affine, LPS[:3])
     assert formats.planes(metaimage(volume(WORDS))) == 4 and formats.planes(frames(volume(WORDS))) == 4
-    assert "4 planes in one file; give the one to use with --plane" in refusal(path, None)
+    assert "4 planes in one file; give --plane 1…4, or save one as a file of its own" in refusal(path, None)
     assert "has no plane 5, but 4; give another --plane" in refusal(path, 4)
     single = tmp_path / "b.nii"
     single.write_bytes(nifti(WORDS.T[..., None], packed=False))

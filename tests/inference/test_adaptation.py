@@ -7,7 +7,7 @@ from torch import nn
 
 from bioseg.inference.adaptation import match_histogram, mean_quantiles, reestimate_statistics, reestimated
 from bioseg.inference.backends.torch import TorchBackend, torch_backend
-from bioseg.models import unet
+from bioseg.models.unet import nuclei_unet
 from bioseg.types import BiosegError
 
 
@@ -80,7 +80,7 @@ class TestBackends:
 
     def test_a_network_without_batch_norm_says_so(self):
         with pytest.raises(BiosegError, match="no batch norm to adapt; predict without adaptation"):
-            reestimated([torch_backend(unet.nuclei_unet(), self.CPU)], [torch.rand(2, 3, 16, 16)])
+            reestimated([torch_backend(nuclei_unet(), self.CPU)], [torch.rand(2, 3, 16, 16)])
 
     def test_a_backend_of_another_kind_says_so(self):
         with pytest.raises(BiosegError, match="needs PyTorch; give the run folder"):

@@ -26,7 +26,7 @@ def write(
     """Write the SEGs of these images; the problems' reasons."""
     segmentations = Segmentations(algorithm)
     for name in reversed(sources):  # threads add them in any order
-        segmentations.add(Case(name, "", sources[name]), (masks or {}).get(name, HARD))
+        segmentations.add(Case(name, "", sources[name]), {"": (masks or {}).get(name, HARD)})
     return [problem.reason for problem in segmentations.write(out, {name: Path(name).stem for name in sources})]
 
 

@@ -119,7 +119,7 @@ def test_geojson_holds_class_and_measurements(tmp_path: Path) -> None:
     assert first["objectType"] == "detection" and first["classification"]["name"] == "nucleus"
     assert first["measurements"]["area_px"] == (labels == 1).sum()
     assert first["measurements"]["area_mm2"] == pytest.approx((labels == 1).sum() * 0.35)
-    assert set(first["measurements"]) == set(OBJECT_COLUMNS[2:])
+    assert set(first["measurements"]) == set(OBJECT_COLUMNS[2:]) - {"area_um2", "spacing_from"}
     assert content["features"][1]["geometry"]["type"] == "MultiPolygon"
     geojson.write(tmp_path / "a", segmented(labels, separated=False, task="lungs"))
     properties = json.loads((tmp_path / "a").read_text(encoding="utf-8"))["features"][0]["properties"]
@@ -155,8 +155,7 @@ def test_label_tiff_of_more_than_65535_objects(tmp_path: Path) -> None:
     label_tiff.write(tmp_path / "a.tif", segmented(labels))
     with TiffFile(tmp_path / "a.tif") as tiff:
         assert (tiff.asarray() == labels).all() and tiff.pages[0].dtype == np.uint32
-        resolution = tiff.pages[0].tags["XResolution"].value
-        assert resolution[0] / resolution[1] == pytest.approx(20)  # per centimetre
+        assert f'PhysicalSizeX="{SPACING[1]}" PhysicalSizeXUnit="mm"' in (tiff.ome_metadata or "")
 
 
 @pytest.mark.parametrize("labels", CASES)
@@ -248,8 +247,8 @@ def test_ten_thousand_objects_in_every_format(tmp_path: Path) -> None:
 
 
 def test_every_file_is_named_in_the_ledger_s_suffixes() -> None:
-    assert {one.suffix for one in saving.IMAGES.values()} | {".seg.dcm"} == set(SUFFIXES)
-    assert {*saving.IMAGES, saving.DICOM_SEG, saving.CSV} == set(saving.WORDS)
+    assert {one.suffix for one in saving.IMAGES.values()} | {".seg.dcm", ".sr.dcm"} == set(SUFFIXES)
+    assert {*saving.IMAGES, saving.DICOM_SEG, saving.SIDES, saving.DICOM_SR, saving.CSV} == set(saving.WORDS)
 
 
 def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,10 +256,17 @@ def test_words_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert saving.choose((), instances=True) == {"mask", "labels", "csv"}
     assert saving.choose("rois, csv", instances=True) == {"rois", "csv"}
     for asked in ("rois,roi", "mask,,csv", "all", "Mask"):
-        with pytest.raises(BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,overlay,rois"):
+        with pytest.raises(
+            BiosegError, match=r"--save .*: unknown; choose of mask,labels,labels-tiff,classes-tiff,overlay,rois"
+        ):
             saving.choose(asked, instances=False)
     monkeypatch.setattr(saving.util, "find_spec", lambda name: None)
-    for word, package in (("rois", "roifile"), ("nifti", "nibabel"), ("dicom-seg", "highdicom")):
+    for word, package in (
+        ("rois", "roifile"),
+        ("nifti", "nibabel"),
+        ("dicom-seg", "highdicom"),
+        ("dicom-sr", "highdicom"),
+    ):
         with pytest.raises(
             BiosegError, match=rf"--save {word}: needs the package {package}; pip install 'bioseg\[formats\]'"
         ):

@@ -12,8 +12,8 @@ from bioseg.postprocess.masks import Postprocess
 from bioseg.types import BiosegError, Box
 
 HOW = Postprocess(instances=Instances(), boxes=Boxes())
-MEASURED = (4, 5, 6, "", 1, 0.5, "", "")
-OBJECT = (1, 6, "", 1.0, 2.0, 0, 0, 3, 2, 7.5, 0.1)
+MEASURED = (4, 5, 6, "", "", "", 1, 0.5, "", "", "p", "1.2", "1.2.3", "1.2.3.4")
+OBJECT = (1, 6, "", "", "", 1.0, 2.0, 0, 0, 3, 2, 7.5, 0.1)
 
 
 def filled(out: Path) -> Tables:

@@ -74,7 +74,7 @@ def test_all_formats_hold_the_same_mask(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert predict(small_predictor(), cases, out, save=EVERYTHING) == (2, [])
     per_image = {f"шаг {number}{one.suffix}" for number in range(2) for one in saving.IMAGES.values()}
-    assert written(out) == per_image | {"шаг 0.seg.dcm"}
+    assert written(out) == per_image | {"шаг 0.seg.dcm", "шаг 0.sr.dcm"}
     masks = [np.asarray(Image.open(out / f"шаг {number}.png")) > 0 for number in range(2)]
     labels = imread(out / "шаг 0.labels.tif")
     assert (

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,8 @@ from PIL import Image
 
 from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
-from bioseg.pipelines.stream import Predicted, attempt, stream
+from bioseg.pipelines.stream import Predicted, attempt, predict_many, stream
+from bioseg.postprocess.masks import Prediction
 from bioseg.types import BiosegError, Case, Problem
 from tests.pipelines.models import small_predictor
 
@@ -25,6 +27,7 @@ class Fake:
     """Stands for a predictor: images of the value 13 do not fit into the memory, of the value 7 have no finite output."""
 
     batches: list[int] = field(default_factory=list)
+    recipe: Any = field(default_factory=lambda: SimpleNamespace(reader=None))
 
     def prepare(self, raw_image: formats.RawImage) -> tuple[Any, Any]:
         return raw_image.pixels[None].astype(np.float32), None
@@ -170,3 +173,43 @@ def test_batches_give_the_masks_of_single_images(tmp_path: Path) -> None:
     batches = list(stream(predictor, cases, probability, batch_size=4))
     for one, other in zip(singles, batches, strict=True):
         np.testing.assert_allclose(cast(Any, one), cast(Any, other), atol=1e-5)
+
+
+def test_sources_of_every_kind_are_predicted_in_order(tmp_path: Path) -> None:
+    predictor, rng = small_predictor(), np.random.default_rng(0)
+    pixels = [rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((40, 50), (32, 32), (20, 70))]
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    sources = [pixels[0], tmp_path / "1.png", (tmp_path / "2.png").read_bytes(), str(tmp_path / "1.png")]
+    expected = [predictor.predict(source).probability for source in sources]
+    bad: list[Any] = [b"no image", np.zeros((2, 2, 2, 2)), tmp_path / "nowhere.png"]
+    for batch_size in (1, 3):
+        found = list(predict_many(predictor, [*sources[:2], *bad, *sources[2:]], batch_size=batch_size))
+        good = [one.probability for one in found if isinstance(one, Prediction)]
+        assert all(np.abs(one - other).max() < 1e-6 for one, other in zip(good, expected, strict=True))
+        problems = [one for one in found if isinstance(one, Problem)]
+        assert found[2:5] == problems
+        assert [str(one.path) for one in problems] == ["image 3", "image 4", str(tmp_path / "nowhere.png")]
+
+
+def test_a_generator_of_sources_is_read_no_further_than_needed() -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Any]:
+        for number in count():
+            taken.append(number)
+            yield np.full((8, 8), number % 5, np.uint8)
+
+    with closing(predict_many(cast(Predictor, Fake()), endless(), batch_size=2, workers=2)) as results:
+        found = [cast(Any, next(results)).value for _ in range(20)]
+    assert found == [number % 5 for number in range(20)]
+    assert len(taken) <= 20 + 2 * (2 * 2 + 2) + 2
+
+
+def test_a_fault_of_the_generator_itself_is_its_caller_s() -> None:
+    def broken() -> Iterator[Any]:
+        yield np.zeros((8, 8), np.uint8)
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError):
+        list(predict_many(cast(Predictor, Fake()), broken()))

@@ -98,13 +98,15 @@ def test_predict_writes_it(made: Path, tmp_path: Path) -> None:
         rows = {Path(row["file"]).stem: row for row in csv.DictReader(file)}
     assert rows["chest"]["flag"] == "" and float(rows["chest"]["quality"]) > 0.8
     assert rows["lateral"]["flag"] != "" and float(rows["lateral"]["quality"]) < 0.5
-    assert len(lines) == 1 and lines[0].startswith("1 of 2 flagged")
+    assert lines[-1] == f"2 of 2 images segmented in {tmp_path / 'out'}, 1 to review"
+    assert all(line.startswith("flag: ") and line.endswith("lateral.png") for line in lines[:-1]) and len(lines) > 1
 
-    without = replace(predictor, quality=None)
+    lines.clear()
+    without = replace(predictor, quality=None, applicability=None)
     predict.predict(without, images, tmp_path / "without", callbacks=Callbacks(log=lines.append))
     with open(tmp_path / "without" / "measurements.csv") as file:
         assert {(row["quality"], row["flag"]) for row in csv.DictReader(file)} == {("", "")}
-    assert len(lines) == 1
+    assert lines == [f"2 of 2 images segmented in {tmp_path / 'without'}"]
 
 
 def test_masks_are_the_same_with_and_without(made: Path) -> None:

@@ -12,13 +12,20 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from bioseg import files
+from bioseg.datasets import cases as reading
 from bioseg.images import volumes
+from bioseg.outputs.dicom_seg import Algorithm, Segmentations
+from bioseg.outputs.structures import OTHER
 from bioseg.pipelines.evaluate import EvaluateJob, evaluate
 from bioseg.pipelines.predict import find_images, predict
 from bioseg.pipelines.train import TrainJob, train
+from bioseg.types import Case
+from tests.contracts.image_files import imagej
 from tests.contracts.volume_files import metaimage
 from tests.outputs.segmented_images import ct_slice
 from tests.pipelines.models import small_predictor, small_recipe
+from tests.pipelines.test_anatomy import lungs
 
 OBLIQUE = np.array(
     [[0, -0.5, 0.1, 10], [0, 0.1, 0.5, 20], [3, 0, 0, 30], [0, 0, 0, 1.0]]
@@ -60,7 +67,7 @@ def test_a_nifti_volume_comes_back_on_its_own_grid(affine: np.ndarray, tmp_path:
 def test_some_slices_and_then_the_others(tmp_path: Path) -> None:
     source, out = tmp_path / "scan.mha", tmp_path / "out"
     source.write_bytes(metaimage(noise((30, 20, 4))))
-    assert predict(small_predictor(), find_images([source], "2-3"), out, save="mask,nifti,csv") == (2, [])
+    assert predict(small_predictor(), find_images([source], plane="2-3"), out, save="mask,nifti,csv") == (2, [])
     some = np.asarray(nibabel.load(out / "scan.nii.gz").dataobj)
     assert some[..., 1:3].any() and not some[..., 0].any() and not some[..., 3].any()
     other = tmp_path / "other.png"
@@ -72,7 +79,7 @@ def test_some_slices_and_then_the_others(tmp_path: Path) -> None:
     assert (whole[..., 1:3] == some[..., 1:3]).all() and np.allclose(
         nibabel.load(out / "scan.nii.gz").affine, [[-0.5, 0, 0, -10], [0, -0.75, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]
     )
-    count, problems = predict(small_predictor(), find_images([source, other], "9"), tmp_path / "third")
+    count, problems = predict(small_predictor(), find_images([source, other], plane="9"), tmp_path / "third")
     assert count == 1 and [one.reason for one in problems] == [f"{source}: has no plane 9, but 4; give another --plane"]
 
 
@@ -99,10 +106,64 @@ def test_frames_of_dicom_get_one_seg_that_refers_to_them(tmp_path: Path) -> None
     assert all((one.astype(bool) == mask).all() for one, mask in zip(found, expected, strict=True))
     voxels = np.asarray(nibabel.load(out / "ct.nii.gz").dataobj)
     assert (voxels == np.stack([mask.T for mask in expected], axis=-1)).all()
-    predict(small_predictor(), find_images([source], "2"), tmp_path / "one", save="dicom-seg")
+    predict(small_predictor(), find_images([source], plane="2"), tmp_path / "one", save="dicom-seg")
     one = highdicom.seg.segread(tmp_path / "one" / "ct.seg.dcm")
     found = one.get_pixels_by_source_frame(uid, [1, 2, 3], combine_segments=True)
     assert not found[0].any() and (found[1].astype(bool) == expected[1]).all() and not found[2].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_frames_may_have_several_segments_and_are_ground_truth_again(tmp_path: Path) -> None:
+    source = tmp_path / "ct.dcm"
+    source.write_bytes(enhanced_ct(3))
+    masks_of = {
+        plane: {name: noise((30, 41, 2), plane)[..., k] > 99 for k, name in enumerate("ab")} for plane in (2, 0)
+    }
+    segmentations = Segmentations(Algorithm("any", "", OTHER))
+    for plane, own in masks_of.items():
+        segmentations.add(Case("ct", "", source, plane=plane, planes=3), own)
+    assert segmentations.write(tmp_path, {str(source / "0001"): "", str(source / "0003"): "", str(source): "ct"}) == []
+    seg = highdicom.seg.segread(tmp_path / "ct.seg.dcm")
+    uid = dcmread(source, stop_before_pixels=True).SOPInstanceUID
+    found = seg.get_pixels_by_source_frame(uid, [1, 2, 3]).astype(bool)
+    assert not found[1].any()
+    for plane, own in masks_of.items():
+        assert (found[plane] == np.stack(list(own.values()), axis=-1)).all()
+        case = Case("ct", "", source, (tmp_path / "ct.seg.dcm",), plane=plane, planes=3)
+        assert all((part.mask == own[part.name]).all() for part in reading.each_part(case, (30, 41)))
+
+
+def lungs_of(out: Path, cases: list[Case], save: str) -> list[dict[str, str]]:
+    assert predict(lungs(), cases, out, save=save) == (3, [])
+    rows = files.read_csv(out / "anatomy.csv")
+    assert all(float(row["area_mm2"]) > 0 for row in rows)
+    return rows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lungs_in_slices_are_measured_and_reported(tmp_path: Path) -> None:
+    source, out = tmp_path / "scan.nii.gz", tmp_path / "out"
+    nibabel.save(nibabel.Nifti1Image(noise((30, 20, 3)), np.diag([-0.5, -0.5, 4, 1])), source)
+    rows = lungs_of(out, find_images([source]), "mask,csv")
+    (volume,) = files.read_csv(out / "series.csv")
+    assert (volume["slices"], volume["slice_spacing_mm"], volume["reason"]) == ("3", "4.0", "")
+    total = sum(float(row["area_mm2"]) for row in rows) * 4 / 1000
+    assert float(volume["volume_ml"]) == pytest.approx(total, abs=0.002)
+    frames = tmp_path / "ct.dcm"
+    frames.write_bytes(enhanced_ct(3))
+    lungs_of(tmp_path / "frames", find_images([frames]), "dicom-sr,csv")
+    report = dcmread(tmp_path / "frames" / "ct.sr.dcm")
+    assert report.SOPClassUID.name == "Comprehensive SR Storage"
+
+
+def test_a_stack_of_tiff_is_its_planes(tmp_path: Path) -> None:
+    source, stack = tmp_path / "stack.tif", np.moveaxis(noise((20, 30, 4)), -1, 0)
+    source.write_bytes(imagej(stack, axes="ZYX"))
+    cases = find_images([tmp_path], plane="2-3")
+    assert [case.id for case in cases] == ["stack.tif-0002", "stack.tif-0003"]
+    assert all((reading.read_image(case).pixels == stack[case.plane]).all() for case in cases)
+    assert predict(small_predictor(), cases, tmp_path / "out", save="mask,nifti") == (2, [])
+    assert nibabel.load(tmp_path / "out" / "stack.nii.gz").shape == (30, 20, 4)
 
 
 @pytest.mark.slow

@@ -29,12 +29,12 @@ def nuclei(repeats: int) -> tuple[dict[str, Probability], RawImage]:
     pixels, labels = phantoms.nuclei(np.random.default_rng(2), 256)
     planes = np.where(labels > 0, 0.9, 0.1).astype(np.float32), np.where(labels % 2 == 1, 0.8, 0.2).astype(np.float32)
     foreground, marker = (np.tile(plane, (repeats, repeats)) for plane in planes)
-    return {"foreground": foreground, "marker": marker}, RawImage(np.tile(pixels, (repeats, repeats, 1)))
+    return {"foreground": foreground, "marker": marker}, RawImage(np.tile(pixels, (repeats, repeats, 1)), (0.5, 0.5))
 
 
 def follow(outputs: dict[str, Probability], raw_image: RawImage, how: Postprocess) -> Prediction:
     found = finish(outputs, how)
-    measure(found, (0.5, 0.5))
+    measure(found, raw_image)
     if found.labels is not None:
         measure_objects(found.labels, raw_image)
     return found

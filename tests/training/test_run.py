@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from bioseg import recipes
+from bioseg.files import read_csv
 from bioseg.recipe import SegmentationRecipe
 from bioseg.record import encode, fingerprint
 from bioseg.training.fit_segmenter import fit_segmenter
@@ -189,6 +190,14 @@ def test_the_board_has_the_scores_once(tmp_path: Path) -> None:
     work(start(tmp_path, resume=True), 3, losses=[0.5, 0.25, 0.125])
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("validation_loss")
     assert [(event.step, event.value) for event in events] == [(1, 0.5), (2, 0.25), (3, 0.125)]
+
+
+def test_the_journal_is_a_table_too(tmp_path: Path) -> None:
+    work(start(tmp_path / "run"), 2)
+    work(start(tmp_path / "run", resume=True), 3)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    table = read_csv(tmp_path / "run" / "journal.csv")
+    assert len(rows) == 3 and table == [{key: str(value) for key, value in row.items()} for row in rows]
 
 
 def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,22 @@
 """The command line: reads arguments, calls, prints. Exit code 0: all well; 1: something could not be used; 2: usage."""
 
+import logging
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bioseg.cli import common, exporting, listing, studies
-from bioseg.cli.common import Device, Json, Plane, examples
+from bioseg.cli import common, converting, exporting, listing, studies
+from bioseg.cli.common import Channel, Device, Json, Plane, examples
+from bioseg.cli.configuring import Config, models_like, recipes_like
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
 
 if TYPE_CHECKING:
-    from bioseg.recipe import TranslationRecipe
+    from bioseg.pipelines.train_translator import TranslatorJob
 
 app = typer.Typer(
     name="bioseg",
@@ -34,7 +37,10 @@ INTERRUPTED = 130
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of images and masks.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-Model = Annotated[str, typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .bioseg file, or a name from `bioseg models`.", autocompletion=models_like),
+]
 Translate = Annotated[
     Path | None,
     typer.Option("--translate", help="Translate the images to another domain first: run folder of a CycleGAN."),
@@ -54,16 +60,22 @@ Backend = Annotated[str, typer.Option("--backend", help="auto, torch; for a mode
     epilog=examples(
         "bioseg train auto --data images --out runs/mine",
         "bioseg train auto --data images --out runs/mine --resume",
+        "bioseg train --init cxr-lungs --data images --out runs/tuned",
         "bioseg train nuclei --data stage1_train --out runs/n --set training.seed=1",
+        "bioseg train --config nuclei.toml --set training.seed=2 --track mlflow",
         "bioseg train cxr-cyclegan-unet --data JSRT --target Montgomery --out runs/gan",
     )
 )
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py.")
-    ],
     data: Data,
     out: Out,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name from `bioseg recipes`; `auto` suits any folder; or my_recipe.py. None: of --init.",
+            autocompletion=recipes_like,
+        ),
+    ] = None,
     target: Annotated[
         Path | None, typer.Option("--target", help="For a translation model: folder of images of the target domain.")
     ] = None,
@@ -73,32 +85,68 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set training.epochs=N.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that lies in --out.")] = False,
+    config: Config = None,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="mlflow, wandb, tensorboard or csv; may be repeated.")
+    ] = None,
+    channel: Channel = "",
     plane: Plane = "",
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Start from a model: a run folder, a name from `bioseg models`, .safetensors."),
+    ] = None,
+    init_part: Annotated[str, typer.Option("--init-part", help="What of it: all that fits, or the encoder.")] = "all",
+    freeze: Annotated[int | None, typer.Option(help="Short for --set training.freeze_epochs=N.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run that lies in --out; --epochs may be more than it had.")
+    ] = False,
     device: Device = "auto",
     allow_code: AllowCode = False,
 ) -> None:
     """Train a recipe on a folder, evaluate it and write a report; or a translation model on two folders."""
-    from bioseg import user_code
+    from bioseg import config_file, tracking, user_code
     from bioseg.datasets.splits import from_csv
+    from bioseg.pipelines.initial import open_initial, recipe_to_go_on_with
     from bioseg.pipelines.train import TrainJob
     from bioseg.pipelines.train import train as work
     from bioseg.recipe import TranslationRecipe
+    from bioseg.settings import channel_settings
     from bioseg.specs import call
 
-    asked = (*(settings or []), *([f"training.epochs={epochs}"] if epochs is not None else []))
-    how, command = user_code.get_recipe(recipe, allow=allow_code), " ".join(["bioseg", *sys.argv[1:]])
+    short = {"training.epochs": epochs, "training.freeze_epochs": freeze}
+    asked = (*(settings or []), *(f"{name}={value}" for name, value in short.items() if value is not None))
+    start = open_initial(init, init_part, folds=folds, allow_code=allow_code) if init else None
+    how = (
+        user_code.get_recipe(recipe, allow=allow_code)
+        if recipe
+        else recipe_to_go_on_with(start, out, resume=resume, allow_code=allow_code)
+    )
+    command = " ".join(["bioseg", *sys.argv[1:]])
+    file = config_file.read(config) if config else None
+    if file:
+        file.applied(how)
+    text, given = (file.text, file.settings) if file else ("", ())
+    tracked = tracking.by_name(track or ())
     if isinstance(how, TranslationRecipe):
-        if target is None or folds or split:
-            raise BiosegError(f"{recipe}: trains a translation model; give --target, and neither --folds nor --split")
-        _train_translator(how, data, target, out, asked, resume, device, command)
+        if target is None or folds or split or init or channel:
+            raise BiosegError(
+                f"{recipe}: trains a translation model; give --target, and none of --folds, --split, --init and --channel"
+            )
+        from bioseg.pipelines.train_translator import TranslatorJob
+
+        _train_translator(
+            TranslatorJob(how, data, target, out, (*given, *asked), resume, device, command, text), tracked
+        )
         return
     if target:
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
+    asked = (*given, *channel_settings(how, common.words(channel)), *asked)
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, plane)
+    job = TrainJob(
+        how, data, out, folds, part, asked, resume, device, command, allow_code, init=start, config=text, plane=plane
+    )
     with common.screen() as screen:
-        result = work(job, common.callbacks(screen))
+        result = work(job, common.callbacks(screen) + tracked)
     screen.scores(result.summary, "validation images")
     if result.test:
         screen.scores(result.test, "test images")
@@ -121,10 +169,12 @@ def evaluate(
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
+    channel: Channel = "",
     plane: Plane = "",
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on images with masks: scores.csv, summary.json, figures, report.html."""
@@ -132,7 +182,8 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        job = EvaluateJob(model, data, out, translator, adapt, unseen_only, device, allow_code, backend, plane)
+        options = (translator, adapt, unseen_only, device, allow_code, backend, common.words(channel), plane)
+        job = EvaluateJob(model, data, out, *options)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
     if as_json:
@@ -156,37 +207,51 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Out,
     save: Annotated[
-        str, typer.Option("--save", help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,csv.")
+        str,
+        typer.Option(
+            "--save",
+            help="Any of mask,labels,labels-tiff,overlay,rois,geojson,nifti,dicom-seg,dicom-seg-sides,dicom-sr,csv.",
+        ),
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
+    channel: Channel = "",
     plane: Plane = "",
+    level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="Write DICOM PatientIDs into tables, not hashes of them.")
+    ] = False,
     translator: Translate = None,
     adapt: Adapt = False,
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
+    config: Config = None,
 ) -> None:
     """Segment images: a 0/255 mask per image, on its own grid, and measurements.csv; or what --save names."""
+    from bioseg.pipelines.inputs import find_images, refuse_missing
     from bioseg.pipelines.open import open_predictor, open_translator
-    from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.predict import predict as work
 
-    cases = find_images(paths, plane)
-    predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
-    if translator:
-        from bioseg.pipelines.translate import translating
-
-        predictor = translating(predictor, open_translator(translator, device))
+    refuse_missing(paths)
     with common.screen() as screen:
+        predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
+        if channel:
+            predictor = predictor.with_channels(*common.words(channel))
+        found = find_images(paths, common.callbacks(screen), predictor.recipe, plane)
+        cases = [replace(case, level=level) for case in found]
+        if translator:
+            from bioseg.pipelines.translate import translating
+
+            predictor = translating(predictor, open_translator(translator, device))
         if adapt:
             from bioseg.pipelines.adapt import adapted
 
             predictor, used = adapted(predictor, cases)
             screen.log(f"adapted to {used} images")
-        count, problems = work(
-            predictor, cases, out, save=save, probabilities=probabilities, callbacks=common.callbacks(screen)
-        )
-    screen.log(f"{count} of {len(cases)} images segmented in {out}")
+        _, problems = work(
+            predictor, cases, out, save=save, probabilities=probabilities, identifiers=identifiers,
+            callbacks=common.callbacks(screen),
+        )  # fmt: skip
     common.finish(screen, problems)
 
 
@@ -202,8 +267,8 @@ def translate(
     device: Device = "auto",
 ) -> None:
     """Translate images to another domain: an 8-bit grey PNG per image, on its own grid."""
+    from bioseg.pipelines.inputs import find_images
     from bioseg.pipelines.open import open_translator
-    from bioseg.pipelines.predict import find_images
     from bioseg.pipelines.translate import translate as work
 
     cases = find_images(paths)
@@ -230,7 +295,7 @@ def demo(
     common.finish(screen, problems)
 
 
-app.command(epilog=examples("bioseg recipes", "bioseg recipes --json"))(listing.recipes)
+app.command(epilog=examples("bioseg recipes", "bioseg recipes nuclei", "bioseg recipes --json"))(listing.recipes)
 app.command(epilog=examples("bioseg report runs/mine", "bioseg report runs/mine runs/other --out comparison.html"))(
     listing.report
 )
@@ -239,6 +304,7 @@ app.command(epilog=examples("bioseg models", "bioseg predict ct-lungs slices --o
 data_app.command("check", epilog=examples("bioseg data check images", "bioseg data check images --json"))(
     listing.data_check
 )
+data_app.command("convert", epilog=examples("bioseg data convert annotated as-coco --to coco"))(converting.data_convert)
 app.command(epilog=examples("bioseg doctor", "bioseg doctor --json"))(listing.doctor)
 app.command("export", epilog=examples("bioseg export runs/mine --out mine.bioseg"))(exporting.export)
 SETS = "--montgomery M --jsrt J --shenzhen S --out study"
@@ -250,6 +316,7 @@ def main() -> None:
     """Run the command line; a fault a person can mend is one line on standard error and exit code 1."""
     share_processor()
     warnings.filterwarnings("ignore", module="pydicom|highdicom")  # about headers that others wrote
+    logging.getLogger("roifile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
     try:
         app(prog_name="bioseg")
     except BiosegError as fault:
@@ -263,14 +330,10 @@ def main() -> None:
         raise
 
 
-def _train_translator(
-    recipe: "TranslationRecipe", data: Path, target: Path, out: Path, settings: tuple[str, ...], resume: bool, device: str,
-    command: str,
-) -> None:  # fmt: skip
-    from bioseg.pipelines.train_translator import TranslatorJob, train_translator
+def _train_translator(job: "TranslatorJob", tracked: Callbacks) -> None:
+    from bioseg.pipelines.train_translator import train_translator
 
-    job = TranslatorJob(recipe, data, target, out, settings, resume, device, command)
     with common.screen() as screen:
-        problems = train_translator(job, common.callbacks(screen))
-    screen.log(f"model    {out}\nfigures  {out / 'figures'}")
+        problems = train_translator(job, common.callbacks(screen) + tracked)
+    screen.log(f"model    {job.out}\nfigures  {job.out / 'figures'}")
     common.finish(screen, problems)

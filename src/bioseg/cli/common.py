@@ -14,12 +14,18 @@ Plane = Annotated[
     str, typer.Option("--plane", help="Of files with several images: a number from 1, 10-40, middle, or all.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Channel = Annotated[str, typer.Option("--channel", help="Channels to use, by number from 1 or by name: DAPI, or 1,3.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 
 def examples(*lines: str) -> str:
     """The end of a command's help: one example per line."""
     return "\n\n".join(["Examples:", *(f"`{line}`" for line in lines)])
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The parts between commas; none of an empty text."""
+    return tuple(part.strip() for part in text.split(",")) if text.strip() else ()
 
 
 def screen() -> "Screen":

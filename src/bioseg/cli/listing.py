@@ -6,11 +6,24 @@ from typing import Annotated
 import typer
 
 from bioseg.cli import common
-from bioseg.cli.common import Json, Plane
+from bioseg.cli.common import Channel, Json, Plane
+from bioseg.cli.configuring import recipes_like
 
 
-def recipes(as_json: Json = False) -> None:
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Print this recipe as a config file to start from.", autocompletion=recipes_like),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the recipes: name, task, purpose, parameters."""
+    if name:
+        from bioseg import config_file
+        from bioseg.recipes import get
+
+        typer.echo(config_file.write(get(name)), nl=False)
+        return
     from bioseg.pipelines.machine import describe_recipes
 
     rows = describe_recipes()
@@ -83,6 +96,7 @@ def models(as_json: Json = False) -> None:
 
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
+    channel: Channel = "",
     plane: Plane = "",
     as_json: Json = False,
 ) -> None:
@@ -90,7 +104,8 @@ def data_check(
     from bioseg.datasets import folders, inspection
 
     with common.screen() as screen:
-        scan = inspection.inspect(folders.scan(folder, plane), progress=common.callbacks(screen).counter("opening"))
+        progress = common.callbacks(screen).counter("opening")
+        scan = inspection.inspect(folders.scan(folder, plane), progress, select=common.words(channel))
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:

@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bioseg.datasets import annotations, targets
 from bioseg.datasets import cases as reading
-from bioseg.datasets import targets
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
+from bioseg.specs import Call
 from bioseg.types import BiosegError, Case
 
 LIMIT_GB = 20.0
@@ -70,6 +72,10 @@ def key(cases: Sequence[Case], how: Preparation) -> str:
     digest = hashlib.sha256(repr((steps, dataclasses.replace(how, intensity=()))).encode())
     for path in _code():
         digest.update(path.read_bytes())
+    readers = {case.reader for case in cases if case.reader}
+    own: tuple[Callable[..., Any], ...] = (*how.intensity, *readers)
+    for function in own:
+        digest.update(_own_code(function))
     for case in cases:
         digest.update(repr(case).encode())
         for path in (case.path, *case.masks):
@@ -83,7 +89,27 @@ def key(cases: Sequence[Case], how: Preparation) -> str:
 
 def _code() -> list[Path]:
     """The source files whose functions make prepared arrays of files."""
-    return [*sorted(Path(prepare.__file__).parent.glob("*.py")), Path(reading.__file__), Path(targets.__file__)]
+    folders = (Path(prepare.__file__).parent, Path(annotations.__file__).parent)
+    return [
+        *(path for folder in folders for path in sorted(folder.glob("*.py"))),
+        Path(reading.__file__),
+        Path(targets.__file__),
+    ]
+
+
+def _own_code(function: Callable[..., Any]) -> bytes:
+    """A user's function: its name, its arguments and the source of its module; nothing of a function of bioseg's."""
+    inner = function.function if isinstance(function, Call) else function
+    module = getattr(inner, "__module__", "")
+    if module.partition(".")[0] == "bioseg":
+        return b""
+    place = sys.modules.get(module)
+    arguments = function.arguments if isinstance(function, Call) else ()
+    name = repr((module, getattr(inner, "__qualname__", ""), arguments)).encode()
+    source: bytes | None = getattr(place, "_source", None)  # of a file that user_code ran
+    if source is None and (path := Path(getattr(place, "__file__", None) or "")).is_file():
+        source = path.read_bytes()
+    return name + (source or os.urandom(16))  # what cannot be known is not kept
 
 
 def read(path: Path) -> Entry | None:

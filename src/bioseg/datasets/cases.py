@@ -1,12 +1,14 @@
 """A case's image and ground truth, read from its files. Masks lie on the image's own grid."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bioseg.classes import EVERYTHING, Classes
+from bioseg.datasets import annotations
 from bioseg.images import formats
 from bioseg.images.formats import RawImage
 from bioseg.types import Array, BiosegError, Box, Case, Labels, LabelValue, Mask, Part, printable
@@ -20,8 +22,22 @@ def read_image(case: Case) -> RawImage:
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`.
     """
-    raw_image = formats.read(case.image, case.raw_format, plane=case.plane)
-    return raw_image if raw_image.spacing_mm else replace(raw_image, spacing_mm=case.spacing_mm)
+    if case.reader:
+        raw_image = formats.read_with(case.reader, case.image)
+    else:
+        raw_image = formats.read(case.image, case.raw_format, plane=case.plane, level=case.level)
+    if raw_image.spacing_mm or not case.spacing_mm:
+        return raw_image
+    return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")
+
+
+@contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """Put the name of a case's image before the message of what goes wrong with it after it was read."""
+    try:
+        yield
+    except BiosegError as fault:
+        raise BiosegError(f"{printable(case.path)}: {fault}") from None
 
 
 def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
@@ -30,6 +46,8 @@ def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
     Raises:
         BiosegError: See :func:`each_part`.
     """
+    if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
+        return annotations.united(annotations.read(case.masks[0], shape, case.path, case.plane), shape)
     union = np.zeros(shape, np.bool_)
     for part in each_part(case, shape):
         union |= part.mask
@@ -75,7 +93,8 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
 
     A single file keeps its own numbers if it is a label image: several flat regions of one value each (or of one colour,
     numbered in order). If it is a mask it is one object, soft edges included; touching parts are not separated. In a file
-    whose values are classes, every 8-connected component of a class is an object.
+    whose values are classes, every 8-connected component of a class is an object. An annotation file, see
+    :mod:`bioseg.datasets.annotations`, has an object for everything that is drawn in it.
 
     Args:
         case: With ground truth.
@@ -88,10 +107,12 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
     Raises:
         BiosegError: See :func:`each_part`.
     """
+    if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
+        return annotations.numbered(annotations.read(case.masks[0], shape, case.path, case.plane), shape)
     by_value = _by_value(case, classes)
     if len(case.masks) == 1 and not (case.boxes or by_value) and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
-        values = _one_channel(_read_mask_file(path, case).pixels)
+        values = _one_channel(_read(path, case).pixels)
         if np.issubdtype(values.dtype, np.integer) and _is_labels(values):
             return _on_grid(np.maximum(values, 0).astype(np.int32), path, case, shape)
     from skimage.measure import label
@@ -108,6 +129,7 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
 def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING) -> Iterator[Part]:
     """The parts of a case's ground truth one by one, on the image's grid: its mask files in order, then its boxes.
 
+    What is drawn in an annotation file, see :mod:`bioseg.datasets.annotations`, is a part each, with the name given there.
     Foreground is: in a mask, a pixel with a value above 0 in any channel but alpha (in a JPEG, whose edges ring, above
     half of white); in a ``.txt`` contour, a pixel whose centre lies in the polygon; in a box, whose edges are truncated
     to whole pixels, every pixel. A file whose values are classes has a part for each value. The masks of a headerless
@@ -127,7 +149,11 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
     if not case.has_truth:
         raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
     for path, name in zip(case.masks, case.mask_classes or [""] * len(case.masks), strict=True):
-        if path.suffix.lower() == ".txt":
+        if annotations.format_of(path):
+            yield from (
+                Part(name or one.name, one.mask) for one in annotations.read(path, shape, case.path, case.plane)
+            )
+        elif path.suffix.lower() == ".txt":
             yield Part(name, _polygon(path, shape))
         elif name or not _by_value(case, classes):
             yield Part(name, _on_grid(_foreground(path, case), path, case, shape))
@@ -144,7 +170,7 @@ def _by_value(case: Case, classes: Classes) -> bool:
 
 
 def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence[LabelValue]) -> Iterator[Part]:
-    pixels = _read_mask_file(path, case).pixels
+    pixels = _read(path, case).pixels
     coloured = any(isinstance(one.value, tuple) for one in values)
     if pixels.ndim == 3 and (not coloured or pixels.shape[-1] == 4):
         pixels = pixels[..., :3] if coloured else _one_channel(pixels)
@@ -167,8 +193,10 @@ def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence
         )
 
 
-def _read_mask_file(path: Path, case: Case) -> RawImage:
-    """The plane of a mask file that belongs to the case."""
+def _read(path: Path, case: Case) -> RawImage:
+    """A mask file, of several planes that of the case; one of a kind that bioseg does not know by the case's own reader."""
+    if case.reader and formats.suffix(path) not in formats.SUFFIXES:
+        return formats.read_with(case.reader, path)
     if case.plane is not None and (found := formats.planes(path)) != case.planes:
         raise BiosegError(
             f"{printable(path)}: has {found} planes, its image {printable(case.path.name)} {case.planes}; draw the mask on "
@@ -178,10 +206,11 @@ def _read_mask_file(path: Path, case: Case) -> RawImage:
 
 
 def _foreground(path: Path, case: Case) -> Mask:
-    raw_image = _read_mask_file(path, case)
+    raw_image = _read(path, case)
     values = raw_image.pixels
     floor = (raw_image.white or 0) / 2 if path.suffix.lower() in LOSSY else 0
-    mask: Mask = (values if values.ndim == 2 else values[..., :3].max(axis=-1)) > floor
+    shown = values[..., :3] if raw_image.colour else values
+    mask: Mask = (values if values.ndim == 2 else shown.max(axis=-1)) > floor
     return mask
 
 
@@ -232,6 +261,8 @@ def _one_channel(values: Array) -> Array:
     if values.ndim == 2:
         return values
     colours = values[..., :3]
+    if colours.shape[-1] < 3:
+        return np.asarray(values.max(axis=-1))
     if (colours == colours[..., :1]).all():
         return colours[..., 0]
     if not np.issubdtype(values.dtype, np.integer):

@@ -13,7 +13,7 @@ from bioseg.datasets.splits import Split, counted
 from bioseg.datasets.suspicious import Suspicion
 from bioseg.datasets.tree import escaped, walk
 from bioseg.specs import Call
-from bioseg.types import BiosegError, Case, Problem
+from bioseg.types import BiosegError, Case, Problem, Reader
 
 Layout = Callable[[Path], list[Case]]
 KNOWN: dict[str, Layout] = {
@@ -44,6 +44,7 @@ class FolderScan:
         without_image: Masks that found none.
         ambiguous: PNG files beside an image of the same name that do not look like its mask; none is used as one.
         skipped: Folders and files that were left alone, and why.
+        not_understood: Files that are neither images nor annotations of a known format.
         patients_from: Where patients are known from, in words.
         split: The folder's own, where it has ``train`` and ``val`` or ``test`` parts.
         warnings: What a person should know before training, a line each.
@@ -51,6 +52,7 @@ class FolderScan:
         empty: Ids of cases whose masks have no foreground; known only after that, too.
         suspicious: Cases whose ground truth may be wrong; known only after that, too.
         inspected: Whether every file was opened.
+        channels: Grey, colour or measured channels, and of how many images; known only then.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class FolderScan:
     without_image: tuple[Path, ...] = ()
     ambiguous: tuple[Path, ...] = ()
     skipped: tuple[Problem, ...] = ()
+    not_understood: tuple[Path, ...] = ()
     patients_from: str = ""
     split: Split | None = None
     warnings: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ class FolderScan:
     empty: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] = ()
     inspected: bool = False
+    channels: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -83,12 +87,13 @@ def list_cases(folder: Path) -> list[Case]:
     return list(_with_cases(scan(folder)).cases)
 
 
-def list_images(folder: Path, plane: str = "") -> list[Case]:
+def list_images(folder: Path, plane: str = "", reader: Reader | None = None) -> list[Case]:
     """Every image of any folder, whether it has a mask or not: first those of known layouts by id, then the others by path.
 
     Args:
         folder: Which.
         plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+        reader: Reads the images, see :class:`bioseg.types.Case`; None: as the layout says.
 
     Raises:
         BiosegError: There is no such folder, or ``plane`` is not valid.
@@ -102,16 +107,17 @@ def list_images(folder: Path, plane: str = "") -> list[Case]:
     others = sorted({*(case.path for case in found.cases), *found.without_mask})
     named = [(escaped(path.relative_to(folder).as_posix()), path) for path in others]
     more = [case_of(path, name, source=folder.name) for name, path in named]  # the same, whether masked or not
-    published = planes.each(_printable(list(cases.values())), plane, dicom=False)
-    return [*published, *planes.each(more, plane)]
+    published = expanded(_printable(list(cases.values())), plane, reader, dicom=False)
+    return [*published, *expanded(more, plane, reader)]
 
 
-def scan(folder: Path, plane: str = "") -> FolderScan:
+def scan(folder: Path, plane: str = "", reader: Reader | None = None) -> FolderScan:
     """Find images and their masks: in the layout of a public set, or else by names.
 
     Args:
         folder: Which.
         plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+        reader: Reads the images, see :class:`bioseg.types.Case`; None: as the layout says.
 
     Raises:
         BiosegError: There is no such folder, it holds several data sets, or ``patients.csv`` is wrong.
@@ -122,14 +128,19 @@ def scan(folder: Path, plane: str = "") -> FolderScan:
     if len(found) > 1 and not set(found) <= CHEST:
         raise BiosegError(f"{folder}: holds several data sets ({', '.join(found)}); give the folder of one of them")
     if len(found) > 1:
-        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder), plane)
-    return next((_in_layout(folder, name, cases, plane) for name, cases in found.items()), None) or _by_names(
-        folder, plane
-    )
+        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder), plane, reader)
+    known = next((_in_layout(folder, name, cases, plane, reader) for name, cases in found.items()), None)
+    return known or _by_names(folder, plane, reader)
 
 
-def read_dataset(folder: Path, layout: Call[list[Case]], plane: str = "") -> FolderScan:
+def read_dataset(folder: Path, layout: Call[list[Case]], reader: Reader | None = None, plane: str = "") -> FolderScan:
     """The cases with ground truth of a folder: in ``layout`` if it has that, else in whatever layout it has.
+
+    Args:
+        folder: Which.
+        layout: Tried first.
+        reader: Reads the images of the cases, see :class:`bioseg.types.Case`; None: as the layout says.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
 
     Raises:
         BiosegError: There is no such folder, no image with a mask, or a table in it is wrong.
@@ -142,8 +153,13 @@ def read_dataset(folder: Path, layout: Call[list[Case]], plane: str = "") -> Fol
         except OtherLayoutError:
             cases = []
         if any(case.has_truth for case in cases):
-            return _in_layout(folder, _layout_name(layout), cases, plane)
-    return _with_cases(scan(folder, plane))
+            return _in_layout(folder, _layout_name(layout), cases, plane, reader)
+    return _with_cases(scan(folder, plane, reader))
+
+
+def expanded(cases: Sequence[Case], plane: str, reader: Reader | None = None, *, dicom: bool = True) -> list[Case]:
+    """The cases as they are read: each by ``reader``, or else one for each plane, see :func:`bioseg.datasets.planes.each`."""
+    return [replace(case, reader=reader) for case in cases] if reader else planes.each(cases, plane, dicom=dicom)
 
 
 def _with_cases(found: FolderScan) -> FolderScan:
@@ -173,11 +189,11 @@ def _layout_name(layout: Call[list[Case]]) -> str:
     return names.get(layout.function, module.replace("_", " "))
 
 
-def _in_layout(folder: Path, name: str, cases: Sequence[Case], plane: str) -> FolderScan:
+def _in_layout(folder: Path, name: str, cases: Sequence[Case], plane: str, reader: Reader | None) -> FolderScan:
     """The scan of a known layout; images beside it are named, not used."""
     tree = walk(folder)
     beside = pairing.pair(folder, _unclaimed(tree.files, cases))
-    usable = planes.each(_printable([case for case in cases if case.has_truth]), plane, dicom=False)
+    usable = expanded(_printable([case for case in cases if case.has_truth]), plane, reader, dicom=False)
     known = patients.identify(folder, usable)
     warnings = list(known.warnings)
     if beside.cases:
@@ -196,11 +212,15 @@ def _in_layout(folder: Path, name: str, cases: Sequence[Case], plane: str) -> Fo
     )
 
 
-def _by_names(folder: Path, plane: str) -> FolderScan:
+def _by_names(folder: Path, plane: str, reader: Reader | None) -> FolderScan:
     tree = walk(folder)
     found = pairing.pair(folder, tree.files)
-    known = patients.identify(folder, planes.each(found.cases, plane))
+    known = patients.identify(folder, expanded(found.cases, plane, reader))
     split, warnings = _own_split(folder, known.cases)
+    if found.unused:
+        names = patients.few([escaped(path.name) for path in found.unused])
+        count = counted(len(found.unused), "file")
+        warnings.append(f"left out, since the images have their ground truth in another form, too: {count}: {names}")
     return FolderScan(
         folder,
         "images and masks paired by name",
@@ -209,6 +229,7 @@ def _by_names(folder: Path, plane: str) -> FolderScan:
         found.without_image,
         found.ambiguous,
         tree.skipped,
+        found.others,
         known.source,
         split,
         (*known.warnings, *warnings),

@@ -1,42 +1,59 @@
 """Open every file of a folder and say what was found: for people and for machines."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bioseg.datasets import annotations, splits, suspicious
 from bioseg.datasets import cases as reading
-from bioseg.datasets import splits, suspicious
 from bioseg.datasets.folders import FolderScan
 from bioseg.datasets.patients import few
 from bioseg.datasets.suspicious import Description
 from bioseg.datasets.tree import escaped
+from bioseg.images import channels
 from bioseg.types import BiosegError, Case, Problem
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A case that can be used: whether it has foreground, and its mask in numbers (None for boxes)."""
+    """A case that can be used: its channels, whether it has foreground, and its mask in numbers (None for boxes)."""
 
+    kind: str
     foreground: bool
     description: Description | None
 
 
-def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None) -> FolderScan:
-    """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong."""
+def inspect(
+    scan: FolderScan, progress: Callable[[int, int], None] = lambda done, total: None, *, select: Sequence[str] = ()
+) -> FolderScan:
+    """Open every image and mask: which cannot be read, differ in size, have no foreground, or look wrong.
+
+    Args:
+        scan: Of the folder.
+        progress: Told (done, total).
+        select: The channels to look at, see :func:`bioseg.images.channels.select`; images must have them. Empty: all.
+    """
+    kinds: Counter[str] = Counter()
     problems: list[Problem] = []
     empty: list[str] = []
     descriptions: dict[str, Description] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (case, found) in enumerate(zip(scan.cases, pool.map(_open, scan.cases), strict=True), 1):
+        for done, (case, found) in enumerate(
+            zip(scan.cases, pool.map(partial(_open, select=select), scan.cases), strict=True), 1
+        ):
             if isinstance(found, Problem):
                 problems.append(found)
             elif not found.foreground:
                 empty.append(case.id)
             elif found.description:
                 descriptions[case.id] = found.description
+            if isinstance(found, _Opened):
+                kinds[found.kind] += 1
             progress(done, len(scan.cases))
     known = {case.id: case.patient for case in scan.cases}
     return replace(
@@ -45,6 +62,7 @@ def inspect(scan: FolderScan, progress: Callable[[int, int], None] = lambda done
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
         inspected=True,
+        channels=tuple(f"{number} × {kind}" for kind, number in kinds.most_common()),
     )
 
 
@@ -62,15 +80,21 @@ def scan_lines(scan: FolderScan) -> list[str]:
         _line("images", f"{len(cases)}{stacked} with ground truth, {splits.counted(files, 'mask file')}{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
+    if kinds := annotation_files(scan):
+        read = ", ".join(f"{count} {name}" for name, count in kinds.items())
+        lines.insert(2, _line("annotations", f"{read} among them"))
     if scan.split:
         sizes = ", ".join(f"{len(getattr(scan.split, part))} {part}" for part in splits.PARTS)
         lines.append(_line("split", f"the folder's own: {sizes}"))
     if scan.inspected:
         lines.append(_line("usable", f"{len(cases) - len(scan.problems)} of {len(cases)}"))
+    if any("channels" in kind for kind in scan.channels):
+        lines.append(_line("channels", "; ".join(scan.channels)))
     lines += [_line("warning", warning) for warning in scan.warnings]
     lines += _listing("images without a mask", scan.without_mask)
     lines += _listing("masks without an image", scan.without_image)
     lines += _listing("image or mask? not used as a mask", scan.ambiguous)
+    lines += _not_understood(scan.not_understood)
     lines += _listing("masks without foreground", scan.empty)
     lines += [_line("cannot be used", escaped(problem.reason)) for problem in scan.problems]
     lines += [_line("suspicious", str(one)) for one in scan.suspicious]
@@ -99,22 +123,49 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
         "warnings": list(scan.warnings),
         "without_mask": [escaped(str(path)) for path in scan.without_mask],
         "without_image": [escaped(str(path)) for path in scan.without_image],
+        "annotations": annotation_files(scan),
+        "not_understood": [escaped(str(path)) for path in scan.not_understood],
         "ambiguous": [escaped(str(path)) for path in scan.ambiguous],
         "no_foreground": list(scan.empty),
         "problems": _problems(scan.problems),
         "suspicious": [{"cases": list(one.cases), "reason": one.reason} for one in scan.suspicious],
         "skipped": _problems(scan.skipped),
         "clean": scan.clean,
+        "channels": list(scan.channels),
     }
 
 
-def _open(case: Case) -> _Opened | Problem:
+def annotation_files(scan: FolderScan) -> dict[str, int]:
+    """How many annotation files of each format the cases have; masks that are images do not count."""
+    files = {mask for case in scan.cases for mask in case.masks}
+    found = Counter(how.name for path in files if (how := annotations.format_of(path)))
+    return dict(sorted(found.items()))
+
+
+def _not_understood(paths: Iterable[Path]) -> list[str]:
+    """A line for every kind of file."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(escaped(path.name))
+    lines = []
+    for suffix, names in sorted(kinds.items()):
+        kind = f"of kind {escaped(suffix)}" if suffix else "without a suffix"
+        count, are = splits.counted(len(names), "file"), "is" if len(names) == 1 else "are"
+        lines.append(_line("not read", f"{count} {kind} {are} no annotation that bioseg reads: {few(names)}"))
+    return lines
+
+
+def _open(case: Case, select: Sequence[str]) -> _Opened | Problem:
     try:
-        pixels = reading.read_image(case).pixels
+        raw_image = reading.read_image(case)
+        with reading.naming(case):
+            pixels = (channels.select(raw_image, select) if select else raw_image).pixels
         mask = reading.read_mask(case, pixels.shape[:2])
     except BiosegError as fault:
         return Problem(case.path, str(fault))
-    return _Opened(bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None)
+    return _Opened(
+        channels.kind(raw_image), bool(mask.any()), suspicious.describe(pixels, mask) if case.masks else None
+    )
 
 
 def _problems(problems: Iterable[Problem]) -> list[dict[str, str]]:

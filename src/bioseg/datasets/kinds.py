@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from bioseg.classes import Classes
+from bioseg.datasets import annotations
 from bioseg.datasets import cases as reading
 from bioseg.images import formats
 from bioseg.types import Case, Mask
@@ -62,7 +63,9 @@ def look(case: Case, shape: tuple[int, int]) -> Shown:
             masks[part.name] = masks[part.name] | part.mask if part.name in masks else part.mask
     if masks:
         return Shown(tuple(masks), _overlap(list(masks.values())))
-    if len(case.masks) == 1 and case.masks[0].suffix.lower() in formats.SUFFIXES - set(reading.LOSSY):
+    if len(case.masks) == 1 and (
+        case.masks[0].suffix.lower() in formats.SUFFIXES - set(reading.LOSSY) or annotations.format_of(case.masks[0])
+    ):
         labels = reading.read_labels(case, shape)
         values = np.unique(labels[labels > 0])
         if len(values) > 1 or (len(values) and 1 < values[0] < 255):

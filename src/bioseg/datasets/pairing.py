@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bioseg.datasets import class_names
+from bioseg.datasets import annotated, annotations, class_names
 from bioseg.datasets.layouts import jsrt
 from bioseg.datasets.tree import escaped
 from bioseg.images import formats
@@ -20,7 +20,7 @@ from bioseg.types import Array, BiosegError, Case
 
 WORDS = (
     "mask", "masks", "label", "labels", "seg", "segs", "segmentation", "segmentations", "annotation", "annotations", "gt",
-    "ground_truth", "groundtruth", "truth", "manualmask", "target", "targets",
+    "ground_truth", "groundtruth", "truth", "manualmask", "target", "targets", "cp_masks",
 )  # fmt: skip
 PARTS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
@@ -39,6 +39,8 @@ _IMAGE_FOLDER = re.compile(
 _IMAGE_SUFFIX = re.compile(r"(?P<name>.+?)[_\-. ](?:image|img|orig|original)", re.I)
 _NNUNET_FOLDER = re.compile(r"images(?:T[rs])")
 _NNUNET_PARTS = {"imagestr": "train", "labelstr": "train", "imagests": "test", "labelsts": "test"}
+_NUMBERED = re.compile(r"(?P<prefix>\D*?)(?P<number>\d+)")
+_NUMBERED_MASK = re.compile(rf"(?:{'|'.join(WORDS)})[_\-. ]?\d+", re.I)
 _EVERYTHING = 0.95
 
 
@@ -51,12 +53,16 @@ class Pairs:
         without_mask: Images that found none.
         without_image: Masks that found none.
         ambiguous: PNG files beside an image of the same name that do not look like its mask; none is used as one.
+        unused: Ground truth that an image has in another form, too.
+        others: Files that are neither images nor annotations of a known format.
     """
 
     cases: tuple[Case, ...]
     without_mask: tuple[Path, ...]
     without_image: tuple[Path, ...]
     ambiguous: tuple[Path, ...]
+    unused: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()
 
 
 def pair(folder: Path, files: Sequence[Path]) -> Pairs:
@@ -77,21 +83,28 @@ def pair(folder: Path, files: Sequence[Path]) -> Pairs:
             masks.setdefault(wanted[0], []).append(mask)
         else:
             lonely.append(mask)
+    for image, mask in annotated.of_many(found.of_many, found.images):
+        masks.setdefault(image, []).append(mask)
+    lonely += sorted(set(found.of_many) - {mask for own in masks.values() for mask in own})
+    forms = {image: annotated.one_form(own) for image, own in masks.items()}
     names = _ids(folder, list(masks))
-    classes, values = class_names.from_places(folder, masks, WORDS), class_names.from_table(folder)
+    plain = {image: [mask for mask in own if not annotations.format_of(mask)] for image, (own, _) in forms.items()}
+    classes, values = class_names.from_places(folder, plain, WORDS), class_names.from_table(folder)
     cases = [
         replace(
-            case_of(image, names[image], tuple(sorted(own)), folder.name),
-            mask_classes=tuple(classes[mask] for mask in sorted(own)) if classes else (),
+            case_of(image, names[image], tuple(own), folder.name),
+            mask_classes=tuple(classes.get(mask, "") for mask in own) if classes else (),
             label_values=() if classes else values,
         )
-        for image, own in masks.items()
+        for image, (own, _) in forms.items()
     ]
     return Pairs(
         tuple(sorted(cases, key=lambda case: case.id)),
         tuple(image for image in found.images if image not in masks),
         tuple(lonely),
         tuple(found.ambiguous),
+        tuple(sorted({path for _, others in forms.values() for path in others})),
+        tuple(found.others),
     )
 
 
@@ -139,22 +152,37 @@ class _Found:
     images: list[Path] = field(default_factory=list)
     masks: list[tuple[str, Path]] = field(default_factory=list)
     ambiguous: list[Path] = field(default_factory=list)
+    of_many: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
 
 def _sorted_out(folder: Path, files: Sequence[Path]) -> _Found:
     found = _Found()
     stems: dict[tuple[Path, str], list[Path]] = {}
     there = {(path.parent, formats.stem(path)) for path in files}
+    images = (path for path in files if formats.suffix(path) in formats.SUFFIXES)
+    numbered = {(path.parent, _number(path)) for path in images if not _NUMBERED_MASK.fullmatch(formats.stem(path))}
     for path in files:
+        if how := annotations.format_of(path):
+            if how.images:
+                found.of_many.append(path)
+            else:
+                found.masks.append((annotated.image_name(path), path))
+            continue
         if not (formats.is_image(path) or jsrt.is_film(path)):
+            if annotated.is_contour(path):
+                found.masks.append((annotated.image_name(path), path))
+            elif not annotated.speaks_of_the_set(path):
+                found.others.append(path)
             continue
         stem = formats.stem(path)
         suffix = _MASK_SUFFIX.fullmatch(stem)
         if not suffix and (named := _CLASS_SUFFIX.fullmatch(stem)) and (path.parent, named["name"]) in there:
             suffix = named  # a_mask_heart.png beside a.png
+        beside = _NUMBERED_MASK.fullmatch(stem) and (path.parent, _number(path)) in numbered
         if suffix:
             found.masks.append((suffix["name"], path))
-        elif any(_MASK_FOLDER.fullmatch(part) for part in path.relative_to(folder).parts[:-1]):
+        elif beside or any(_MASK_FOLDER.fullmatch(part) for part in path.relative_to(folder).parts[:-1]):
             found.masks.append((stem, path))
         else:
             stems.setdefault((path.parent, stem), []).append(path)
@@ -182,6 +210,12 @@ def _is_mask_file(path: Path) -> bool:
         return looks_like_mask(formats.read(path).pixels)
     except BiosegError:
         return True  # whatever it is, it is named when it is read
+
+
+def _number(path: Path) -> int | None:
+    """The number at the end of ``img_012``; None where there is none, or another one before it."""
+    match = _NUMBERED.fullmatch(formats.stem(path))
+    return int(match["number"]) if match else None
 
 
 def _image_name(image: Path) -> str:
@@ -213,7 +247,8 @@ def _only_says_what(name: str) -> bool:
 def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) -> list[Path]:
     """Images a mask may belong to.
 
-    Of its name (or that without a number) in its place or in one above; named as the folder it lies in; alone in its place.
+    Of its name (or that without a number) in its place or in one above; named as the folder it lies in; of another name, but of
+    its number, in its place; alone in its place.
     """
     parts = place.split("/") if place else []
     for depth in range(len(parts), -1, -1):
@@ -226,6 +261,10 @@ def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) ->
         if there := next((at[above, name[:cut]] for above in (place, "") if (above, name[:cut]) in at), None):
             return there
     here = [image for (where, _), images in at.items() if where == place for image in images]
+    if (number := _number(Path(f"{name}.x"))) is not None:
+        same = [image for image in here if _number(image) == number]
+        if len(same) == 1:
+            return same
     return here if place and len(here) == 1 else []  # one image in a folder of its own owns all masks there
 
 

@@ -1,19 +1,26 @@
 """Which images show the same patient: from a table, the layout's file names, or DICOM headers; else it is unknown."""
 
 import hashlib
+import hmac
 import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bioseg import files
 from bioseg.datasets.tree import escaped
 from bioseg.images import formats
 from bioseg.types import BiosegError, Case
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 TABLE = "patients.csv"
+SALT = "BIOSEG_SALT"
+"""Environment variable: a secret that hashes of patients are keyed with."""
 REMEDY = f"add {TABLE} with the columns id and patient"
 _TABLE, _NAMES, _DICOM, _UNKNOWN = TABLE, "the file names of the layout", "DICOM PatientID", "unknown"
 
@@ -64,9 +71,33 @@ def identify(folder: Path, cases: Sequence[Case]) -> Patients:
     )
 
 
+def from_table(folder: Path, cases: Sequence[Case]) -> list[Case]:
+    """The cases with the patients that ``patients.csv`` in ``folder`` names; the others as they are.
+
+    Raises:
+        BiosegError: It cannot be read or matches no case.
+    """
+    table, _ = _from_table(folder, cases)
+    return [replace(case, patient=table.get(case.id, case.patient)) for case in cases]
+
+
 def hashed(patient_id: bytes) -> str:
-    """Twelve hexadecimal digits in the place of a PatientID, which is never stored or shown."""
-    return hashlib.sha256(patient_id).hexdigest()[:12]
+    """Twelve hexadecimal digits in the place of a PatientID.
+
+    With a secret in the environment variable :data:`SALT` they are keyed with it (HMAC). Without, who knows how PatientIDs
+    look can find them by trying all.
+    """
+    secret = os.environ.get(SALT, "").encode("utf-8", "surrogateescape")
+    return (hmac.new(secret, patient_id, "sha256") if secret else hashlib.sha256(patient_id)).hexdigest()[:12]
+
+
+def patient_id_of(header: "Dataset") -> bytes:
+    """The PatientID of a header as stored, so that nothing is validated; empty where there is none."""
+    try:
+        value = header.get_item("PatientID").value if "PatientID" in header else b""
+    except Exception:  # a damaged header may fail in any way
+        return b""
+    return (value or b"").strip(b" \0") if isinstance(value, bytes | None) else str(value).strip().encode()
 
 
 def _in_words(sources: Sequence[str]) -> str:
@@ -132,7 +163,7 @@ def _keys(case: Case, folder: Path) -> set[str]:
 
 def _from_headers(cases: Sequence[Case]) -> tuple[dict[str, str], list[str]]:
     """The hashed PatientID of each DICOM case that has one, by the case's id; and warnings."""
-    files_of = [case for case in cases if isinstance(case.image, Path) and _may_be_dicom(case.image)]
+    files_of = [case for case in cases if isinstance(case.image, Path) and formats.may_be_dicom(case.image)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = {
             case.id: digest for case, digest in zip(files_of, pool.map(_patient_hash, files_of), strict=True) if digest
@@ -143,10 +174,6 @@ def _from_headers(cases: Sequence[Case]) -> tuple[dict[str, str], list[str]]:
             "not used, since it leaves nothing to split by"
         ]
     return found, []
-
-
-def _may_be_dicom(path: Path) -> bool:
-    return formats.suffix(path) not in formats.SUFFIXES - {".dcm"}
 
 
 def _patient_hash(case: Case) -> str:
@@ -160,10 +187,9 @@ def _patient_hash(case: Case) -> str:
             return ""
         with case.path.open("rb") as file:
             header = read_partial(file, lambda tag, vr, length: tag > last, specific_tags=[last], force=True)
-        value = header.get_item(last).value if last in header else b""  # as stored: nothing is validated
     except Exception:  # a damaged file may fail in any way; it is named where its pixels are read
         return ""
-    patient_id = (value or b"").strip(b" \0") if isinstance(value, bytes | None) else str(value).strip().encode()
+    patient_id = patient_id_of(header)
     return hashed(patient_id) if patient_id else ""
 
 

@@ -64,7 +64,12 @@ def _planes(case: Case, count: int, asked: str) -> list[Case]:
 
 
 def _count(case: Case, *, dicom: bool) -> int:
-    if case.raw_format or case.plane is not None or (not dicom and formats.suffix(case.path) in ("", ".dcm")):
+    if (
+        case.raw_format
+        or case.reader
+        or case.plane is not None
+        or (not dicom and formats.suffix(case.path) in ("", ".dcm"))
+    ):
         return 1
     try:
         return formats.planes(case.image)

@@ -54,7 +54,9 @@ def prepare_case(case: Case, how: Preparation) -> Prepared:
     Raises:
         BiosegError: A file of the case cannot be used.
     """
-    image, placement = prepare_image(reading.read_image(case), how)
+    raw_image = reading.read_image(case)
+    with reading.naming(case):
+        image, placement = prepare_image(raw_image, how)
     return image, targets.draw(case, placement, how)
 
 
@@ -280,7 +282,8 @@ def _try(case: Case, how: Preparation) -> Prepared | Problem:
 def _open(case: Case) -> Case | Problem:
     """The case, if its image's header can be read."""
     try:
-        formats.size(case.image, case.raw_format)
+        if not case.reader:  # who knows no headers
+            formats.size(case.image, case.raw_format, level=case.level)
     except BiosegError as fault:
         return Problem(case.path, str(fault))
     return case

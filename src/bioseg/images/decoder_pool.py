@@ -18,12 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, Grid, RawImage, UnreadableImage
+from bioseg.images.raw_image import AGAIN, Acquisition, Grid, RawImage, UnreadableImage
 from bioseg.images.suffixes import suffix
 from bioseg.types import Array
 
@@ -45,13 +45,13 @@ class Facts:
     grid: Grid | None
 
 
-def read_facts(source: Path | bytes) -> Facts:
+def read_facts(source: Path | bytes, level: int = 0) -> Facts:
     """What an image's header says.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, _ = _pool().ask(source, None, header_only=True, max_pixels=sys.maxsize)
+    message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize, level=level)
     rows, cols = message["shape"]
     grid = None
     if message["grid"]:
@@ -60,16 +60,19 @@ def read_facts(source: Path | bytes) -> Facts:
     return Facts((rows, cols), message["planes"], grid)
 
 
-def read_image(source: Path | bytes, plane: int | None, max_pixels: int) -> RawImage:
-    """The image in a file, or in the content of one.
+def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None, level: int = 0) -> RawImage:
+    """The image in a file, or in the content of one; of several planes the one of this number, from 0.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
-    message, pixels = _pool().ask(source, plane, header_only=False, max_pixels=max_pixels)
-    facts = message["facts"]
-    spacing_mm = facts.pop("spacing_mm")
-    return RawImage(pixels, spacing_mm=tuple(spacing_mm) if spacing_mm else None, **facts)
+    message, pixels = _pool().ask(source, header_only=False, max_pixels=max_pixels, plane=plane, level=level)
+    facts: dict[str, Any] = {
+        name: tuple(fact) if isinstance(fact, list) else fact for name, fact in message["facts"].items()
+    }
+    if facts["acquisition"]:
+        facts["acquisition"] = Acquisition(*facts["acquisition"])
+    return RawImage(pixels, **facts)
 
 
 @cache
@@ -111,7 +114,7 @@ class _Pool:
         self._slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
     def ask(
-        self, source: Path | bytes, plane: int | None, *, header_only: bool, max_pixels: int
+        self, source: Path | bytes, *, header_only: bool, max_pixels: int, plane: int | None = None, level: int = 0
     ) -> tuple[Message, Array]:
         """A decoder's last message, and the pixels that came with it, empty for a header."""
         content = source if isinstance(source, bytes) else b""
@@ -120,9 +123,10 @@ class _Pool:
             "path": path,
             "suffix": ".dcm" if isinstance(source, bytes) else suffix(source),  # DICOM, if nothing else
             "bytes": len(content),
-            "plane": plane,
             "header_only": header_only,
             "max_pixels": max_pixels,
+            "plane": plane,
+            "level": level,
             "seconds": SECONDS,
             "memory": MEMORY,
         }

@@ -48,12 +48,13 @@ _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (  # (offset, bytes there, w
 )
 
 
-def open_image(file: BinaryIO, suffix: str) -> Header:
+def open_image(file: BinaryIO, suffix: str, level: int = 0) -> Header:
     """The header of an image file.
 
     Args:
         file: At its beginning.
         suffix: Of its name, lower case; ``.dcm`` marks DICOM files that were written without a preamble.
+        level: Of a pyramid, 0 for the largest.
 
     Raises:
         UnreadableImage: It is empty, or of a kind that is not read here. The message does not name the file.
@@ -68,13 +69,15 @@ def open_image(file: BinaryIO, suffix: str) -> Header:
     for offset, magic, kind, remedy in _FOREIGN:
         if start[offset : offset + len(magic)] == magic and start[128:132] != b"DICM":
             raise UnreadableImage(f"{kind}, which is not supported; {remedy}")
+    if level and not start.startswith(_TIFF):
+        raise UnreadableImage(f"level {level} is asked for, but it is no pyramid; leave --level out")
     for magic, plugin in _PLUGINS.items():
         if start.startswith(magic):
             return pillow.open_header(plugin(file))
     if start.startswith(_TIFF):
         from bioseg.images import tiff
 
-        return tiff.open_header(file)
+        return tiff.open_header(file, level)
     if start[128:132] == b"DICM" or suffix == ".dcm":
         from bioseg.images import dicom
 

@@ -18,12 +18,14 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from bioseg.images import jpeg_12_bit
-from bioseg.images.raw_image import Header, RawImage, UnreadableImage, from_pixels
-from bioseg.types import Array
+from bioseg.images.raw_image import Acquisition, Header, RawImage, UnreadableImage, from_pixels
+from bioseg.types import Array, printable
 
 _GDCM = "gdcm"
 _PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "pydicom", _GDCM)
 """Which decoder is taken where several can: the small ones, and GDCM for what they cannot."""
+PLANES = ("SAGITTAL", "CORONAL", "AXIAL")
+"""Of a slice whose normal points along x, y or z of the patient."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -83,9 +85,10 @@ def _decode(dataset: Dataset, frame: int) -> RawImage:
         raise _without_pixels(dataset)
     pixels = _pixels(dataset, frame)
     measures = _group(dataset, frame, "PixelMeasuresSequence")
-    spacing_mm, between = _spacing(measures) or _spacing(dataset), _number(measures, "SpacingBetweenSlices", 0.0)
-    known = {
-        "spacing_mm": spacing_mm,
+    between = _number(measures, "SpacingBetweenSlices", 0.0)
+    known: dict[str, Any] = {
+        **(_spacing(measures) or _spacing(dataset)),
+        "acquisition": _acquisition(dataset, frame),
         "slice_spacing_mm": abs(between or _number(dataset, "SpacingBetweenSlices", 0.0)) or None,
         "inverted": dataset.PhotometricInterpretation == "MONOCHROME1",
     }
@@ -172,15 +175,40 @@ def decoder_of(syntax: UID, bits: int = 16) -> str:
     return min(able, key=lambda plugin: _PREFERRED.index(plugin) if plugin in _PREFERRED else 99, default="")
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+def _spacing(dataset: Dataset) -> dict[str, Any]:
     """Measured in the patient if given, else at the detector, which magnification makes a little too large."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+    for keyword, where in (("PixelSpacing", ""), ("ImagerPixelSpacing", " (at the detector, magnified)")):
         values = _value(dataset, keyword)
         if values is not None and not isinstance(values, str | float) and len(values) == 2:
             rows, cols = (_finite(value, 0.0) for value in values)
             if rows > 0 and cols > 0:
-                return rows, cols
-    return None
+                return {"spacing_mm": (rows, cols), "spacing_from": f"{keyword}{where}"}
+    return {}
+
+
+def _acquisition(dataset: Dataset, frame: int) -> Acquisition:
+    orientation = _group(dataset, frame, "PlaneOrientationSequence")
+    return Acquisition(
+        _word(dataset, "Modality"),
+        _word(dataset, "BodyPartExamined"),
+        _word(dataset, "ViewPosition") or _plane(orientation) or _plane(dataset),
+    )
+
+
+def _plane(dataset: Dataset) -> str:
+    """The plane that a slice is closest to; empty where it does not say how it lies in the patient."""
+    values = _value(dataset, "ImageOrientationPatient")
+    if values is None or isinstance(values, str | float) or len(values) != 6:
+        return ""
+    row, col = np.array([_finite(value, 0.0) for value in values]).reshape(2, 3)
+    normal = abs(np.cross(row, col))
+    return PLANES[int(normal.argmax())] if normal.max() > 0 else ""
+
+
+def _word(dataset: Dataset, keyword: str) -> str:
+    """The text of an optional element as one word of printable capitals; empty where it is missing or garbage."""
+    value = _value(dataset, keyword)
+    return printable(value)[:32].strip().upper() if isinstance(value, str) else ""
 
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:

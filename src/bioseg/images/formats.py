@@ -12,18 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bioseg.images import decoder_pool
+from bioseg.images.dataset import content_of
 from bioseg.images.decoder_pool import Facts
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size, from_pixels
+from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
 from bioseg.images.suffixes import FLAT, SUFFIXES, stem, suffix
-from bioseg.types import Array, RawFormat, printable
+from bioseg.types import Array, RawFormat, Reader, printable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = [
-    "FLAT", "MAX_PIXELS", "SUFFIXES", "RawImage", "UnreadableImage", "check_file", "facts", "is_image", "planes", "read",
-    "size", "stem", "suffix", "to_raw_image",
+    "FLAT", "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "facts", "is_image",
+    "may_be_dicom", "planes", "read", "read_with", "size", "stem", "suffix", "to_raw_image",
 ]  # fmt: skip
 
 MAX_PIXELS = 150_000_000
@@ -38,7 +43,12 @@ _KINDS = {
 
 
 def read(
-    source: Path | bytes, raw: RawFormat | None = None, *, plane: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes,
+    raw: RawFormat | None = None,
+    *,
+    plane: int | None = None,
+    level: int = 0,
+    max_pixels: int = MAX_PIXELS,
 ) -> RawImage:
     """Read one image. Threads may read at the same time.
 
@@ -49,6 +59,7 @@ def read(
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
         plane: Which image of a file that holds several (frames, slices, pages), from 0; None for a file with one.
+        level: Of a pyramid (OME-TIFF, SVS), 0 for the largest.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
@@ -59,7 +70,7 @@ def read(
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_image(source, plane, max_pixels)
+            return decoder_pool.read_image(source, max_pixels, plane, level)
         check_size(raw.shape, max_pixels)
         _check_length(source, raw)
         content = source if isinstance(source, bytes) else source.read_bytes()
@@ -67,11 +78,29 @@ def read(
         return replace(from_pixels(pixels, inverted=raw.inverted), white=float(raw.white))
 
 
-def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
-    """An image from a file, from the content of one, or from pixels.
+def read_with(reader: Reader, source: Path | bytes) -> RawImage:
+    """Read one image by a user's own function.
+
+    Raises:
+        UnreadableImage: The function fails, or returns neither pixels nor a :class:`RawImage`.
+    """
+    with _named(source):
+        try:
+            found = reader(source)
+        except Exception as fault:  # of any kind: it is a user's
+            name = getattr(reader, "name", getattr(reader, "__name__", "reader"))
+            line = f"{type(fault).__name__}: {fault}".splitlines()[0]
+            raise UnreadableImage(f"{name}: {line}; mend the reader or the file") from None
+        return found if isinstance(found, RawImage) else from_pixels(np.asarray(found))
+
+
+def to_raw_image(source: "RawImage | Array | Path | str | bytes | Dataset", reader: Reader | None = None) -> RawImage:
+    """An image from a file, from the content of one, from a DICOM data set, or from pixels.
 
     Args:
-        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, 3 or 4]; or a raw image, as it is.
+        source: A path; the bytes of a file; an array [rows, cols] or [rows, cols, channels], see
+            :func:`bioseg.images.raw_image.from_pixels`; a data set that pydicom has read; or a raw image, as it is.
+        reader: Reads files; None: :func:`read`.
 
     Raises:
         UnreadableImage: See :func:`read`.
@@ -83,10 +112,16 @@ def to_raw_image(source: RawImage | Array | Path | str | bytes) -> RawImage:
             return from_pixels(source)
         except UnreadableImage as fault:
             raise UnreadableImage(f"image given as an array: {fault}") from None
-    return read(source if isinstance(source, bytes) else Path(source))
+    if isinstance(source, bytes | str | os.PathLike):
+        file = source if isinstance(source, bytes) else Path(source)
+        return read_with(reader, file) if reader else read(file)
+    try:
+        return decoder_pool.read_image(content_of(source), MAX_PIXELS)
+    except UnreadableImage as fault:
+        raise UnreadableImage(f"image given as a data set: {fault}") from None
 
 
-def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
+def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) -> tuple[int, int]:
     """(rows, cols) as :func:`read` would return them, from the header alone.
 
     Raises:
@@ -94,7 +129,7 @@ def size(source: Path | bytes, raw: RawFormat | None = None) -> tuple[int, int]:
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_facts(source).shape
+            return decoder_pool.read_facts(source, level).shape
         _check_length(source, raw)
         return raw.shape
 
@@ -120,12 +155,17 @@ def planes(source: Path | bytes) -> int:
     return facts(source).planes
 
 
+def may_be_dicom(path: Path) -> bool:
+    """Whether a file's name is none of another kind of image."""
+    return suffix(path) not in SUFFIXES - {".dcm"}
+
+
 def is_image(path: Path) -> bool:
     """Whether :func:`read` is for a file: by its suffix, or for other suffixes by the DICOM mark inside.
 
     False for whatever is no regular file; that is never opened.
     """
-    if path.name.startswith(".") or path.name == "DICOMDIR":
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     try:
         check_file(path)

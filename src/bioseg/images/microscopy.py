@@ -58,10 +58,17 @@ def _decode(image: Any, scene: int, time: int, focus: int) -> RawImage:
     pixels = np.asarray(image.get_image_data("YXS" if colours else "YXC", T=time, Z=focus))
     if pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
+    colours = colours or pixels.ndim == 2
     sizes = image.physical_pixel_sizes  # µm
     known = bool(sizes.Y and sizes.X and sizes.Y > 0 and sizes.X > 0)
     return replace(
-        from_pixels(pixels),
+        from_pixels(pixels, channels=() if colours else _channels(image, pixels.shape[-1])),
         spacing_mm=(float(sizes.Y) * _MM_PER_UM, float(sizes.X) * _MM_PER_UM) if known else None,
+        spacing_from="microscope" if known else "",
         slice_spacing_mm=float(sizes.Z) * _MM_PER_UM if sizes.Z and image.dims.Z > 1 else None,
     )
+
+
+def _channels(image: Any, count: int) -> tuple[str, ...]:
+    names = tuple(map(str, image.channel_names or ()))
+    return names if len(names) == count else tuple(map(str, range(1, count + 1)))

@@ -1,6 +1,6 @@
 """From stored pixels to what a network is given, by pure steps; and the way back to the image's own grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,8 +9,10 @@ from PIL import Image
 from skimage import exposure
 
 from bioseg.classes import EVERYTHING, Classes
+from bioseg.images import channels
 from bioseg.images.formats import RawImage
-from bioseg.specs import Call, Fraction, Positive, Range, Takes, call, check
+from bioseg.images.raw_image import MAX_CHANNELS
+from bioseg.specs import Call, Count, Fraction, Positive, Range, Takes, call, check
 from bioseg.types import Array, BiosegError, ImageArray, Mask, Probability
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -88,10 +90,11 @@ class Preparation:
 
     Attributes:
         size_px: (rows, cols) of the network's grid; with ``patches``, of a training patch.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey; of RGB its luma), 3 (RGB; grey is repeated, three measured channels are as good), or the number of
+            measured channels, which images must have then.
         intensity: Steps (values [rows, cols(, 3)] float32) → the same shape in [0, 1]. The first is the window; the polarity
             of MONOCHROME1 and film is applied after it, as in DICOM's greyscale pipeline, and before the others. Empty:
-            :func:`min_max`.
+            :func:`min_max`. Each measured channel is prepared as an image of its own, with its own window; RGB as one.
         crop_px: Central (rows, cols) cut from the image first; where it is smaller, all of it.
         fit: Stretch the image to the grid; or keep its aspect and pad with zeros; or keep its pixels: the network is
             trained on patches and used on the whole image, padded where it is smaller than a patch.
@@ -103,10 +106,11 @@ class Preparation:
         targets: What the network's output planes are trained on, see :func:`bioseg.datasets.targets.draw`; ``foreground``
             comes first and stands for a plane of each class.
         classes: What is told apart.
+        select: The channels that are used, by number from 1 or by name, in the order of the network's; empty: all.
     """
 
     size_px: tuple[Side, Side]
-    channels: Literal[1, 3] = 1
+    channels: Annotated[int, Range(1, MAX_CHANNELS)] = 1
     intensity: tuple[Step, ...] = (call(min_max),)
     crop_px: tuple[Side, Side] | None = None
     fit: Fit = "stretch"
@@ -116,6 +120,7 @@ class Preparation:
     merge: Merge = "before"
     targets: tuple[Target, ...] = ("foreground",)
     classes: Classes = EVERYTHING
+    select: tuple[Count | str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
@@ -124,6 +129,10 @@ class Preparation:
             raise BiosegError(
                 f"preparation.intensity: begins with {self.intensity[0].name}; "
                 "begin with a window, such as min_max, percentile_window or fixed_window"
+            )
+        if self.select and len(self.select) != self.channels and (len(self.select), self.channels) != (1, 3):
+            raise BiosegError(
+                f"preparation.select: {len(self.select)} channels, preparation.channels is {self.channels}; make them agree"
             )
         if self.targets[:1] != ("foreground",) or len(set(self.targets)) < len(self.targets):
             raise BiosegError(
@@ -177,15 +186,27 @@ def to_unit(raw_image: RawImage, how: Preparation) -> ImageArray:
     """The whole image on its own grid with polarity, channels and intensity prepared.
 
     Returns:
-        [rows, cols] or, with three channels, [rows, cols, 3], in [0, 1].
+        [rows, cols] or, with several channels, [rows, cols, channels], in [0, 1].
+
+    Raises:
+        BiosegError: It has not the channels that are wanted; the message does not name the file.
     """
-    values = _finite(raw_image.pixels[..., :3] if raw_image.pixels.ndim == 3 else raw_image.pixels)
+    fitted = channels.fit(raw_image, how.select, how.channels)
+    if fitted.pixels.ndim == 2 or fitted.colour:
+        return _to_unit(fitted, how, how.channels)
+    planes = [replace(fitted, pixels=plane, channels=()) for plane in np.moveaxis(fitted.pixels, -1, 0)]
+    return np.stack([_to_unit(plane, how, 1) for plane in planes], axis=-1)
+
+
+def _to_unit(raw_image: RawImage, how: Preparation, count: int) -> ImageArray:
+    """Grey or RGB as so many channels, 1 or 3."""
+    values = _finite(raw_image.pixels)
     if (raw_image.slope, raw_image.intercept) != (1.0, 0.0):
         with np.errstate(over="ignore", invalid="ignore"):
             values = _finite(values * np.float32(raw_image.slope) + np.float32(raw_image.intercept))
-    if how.channels == 1 and values.ndim == 3:
+    if count == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
-    elif how.channels == 3 and values.ndim == 2:
+    elif count == 3 and values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=-1)
     window, *others = how.intensity or (call(min_max),)
     values = window(values)

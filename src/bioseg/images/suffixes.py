@@ -3,7 +3,7 @@
 from pathlib import Path
 
 SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".dcm", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd",
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd",
     ".czi", ".nd2", ".lif", ".oib", ".oif",
 })  # fmt: skip
 """Lower-case suffixes of the files that describe themselves; DICOM files often have none, or any."""

@@ -131,6 +131,7 @@ def open_slices(
         return replace(
             raw_image,
             spacing_mm=(rows, cols) if mm else None,
+            spacing_from="volume" if mm else "",
             slice_spacing_mm=slices if mm and shape[how.axis] > 1 else None,
             slope=slope,
             intercept=intercept,

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import BinaryIO
 
 import numpy as np
@@ -106,7 +106,7 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
     try:
         limits.allow(seconds, memory)
         header = _header(request, content)
-        check_size(header.shape, request["max_pixels"])
+        check_size(header.shape, request["max_pixels"], header.levels)
         if not 1 <= header.planes <= MAX_PLANES:
             raise ValueError(f"{header.planes:,} planes")
         pixels = header.shape[0] * header.shape[1]
@@ -115,7 +115,7 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
             pipes.send({"shape": header.shape, "planes": header.planes, "grid": grid})
             whole = True
             return
-        plane = _plane(header.planes, request["plane"])
+        plane = _plane(request["plane"], header.planes)
         pipes.send({"shape": header.shape, "planes": header.planes})
         memory += memory_per_pixel * pixels
         limits.allow(seconds + seconds_per_pixel * pixels * header.planes, memory)
@@ -145,25 +145,25 @@ def _header(request: Message, content: bytearray) -> Header:
     key = None
     if path is not None:
         facts = os.stat(path)
-        key = (path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        key = (path, request["level"], facts.st_ino, facts.st_size, facts.st_mtime_ns)
     if key is not None and key == _KEPT.key and _KEPT.header:
         return _KEPT.header
     _KEPT.drop()
     _KEPT.file = io.BytesIO(content) if path is None else open(path, "rb")  # noqa: SIM115, kept open
-    header = open_image(_KEPT.file, request["suffix"])
+    header = open_image(_KEPT.file, request["suffix"], request["level"])
     if header.planes > 1:
         _KEPT.key, _KEPT.header = key, header
     return header
 
 
-def _plane(planes: int, asked: int | None) -> int:
-    """The plane to decode, from 0.
+def _plane(asked: int | None, planes: int) -> int:
+    """Which plane to decode, from 0.
 
     Raises:
         UnreadableImage: There is no such plane, or there are several and none is asked for.
     """
     if asked is None and planes > 1:
-        raise UnreadableImage(f"{planes} planes in one file; give the one to use with --plane")
+        raise UnreadableImage(f"{planes} planes in one file; give --plane 1…{planes}, or save one as a file of its own")
     if not 0 <= (asked or 0) < planes:
         raise UnreadableImage(f"has no plane {(asked or 0) + 1}, but {planes}; give another --plane")
     return asked or 0
@@ -171,14 +171,8 @@ def _plane(planes: int, asked: int | None) -> int:
 
 def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:
     pixels = np.ascontiguousarray(raw_image.pixels)
-    facts = {
-        "spacing_mm": raw_image.spacing_mm,
-        "inverted": raw_image.inverted,
-        "slope": raw_image.slope,
-        "intercept": raw_image.intercept,
-        "white": raw_image.white,
-        "slice_spacing_mm": raw_image.slice_spacing_mm,
-    }
+    facts = {one.name: getattr(raw_image, one.name) for one in fields(RawImage) if one.name != "pixels"}
+    facts["acquisition"] = astuple(raw_image.acquisition) if raw_image.acquisition else None
     pipes.send({"dtype": pixels.dtype.str, "shape": pixels.shape, "facts": facts}, pixels)
 
 

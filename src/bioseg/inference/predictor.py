@@ -1,22 +1,23 @@
 """A trained model as a value: from an image to a mask on the image's own grid.
 
-A prediction has three stages, each a function of plain values: :meth:`Predictor.prepare`, :meth:`Predictor.forward` and
-:meth:`Predictor.finish`. :meth:`Predictor.predict` runs them one after the other for one image; the pipeline of many images
-overlaps them.
+A prediction has four stages, each a function of plain values: :meth:`Predictor.prepare`, :meth:`Predictor.forward`,
+:meth:`Predictor.finish` and :meth:`Predictor.review`. :meth:`Predictor.predict` runs them one after the other for one image;
+the pipeline of many images overlaps them.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bioseg.classes import united
 from bioseg.images.formats import RawImage, to_raw_image
-from bioseg.images.prepare import Placement, prepare_image, restore
+from bioseg.images.prepare import Placement, Preparation, prepare_image, restore
 from bioseg.inference.backends import Backend, Batch
 from bioseg.inference.tiles import in_tiles
 from bioseg.inference.tta import predict_copies
@@ -24,11 +25,17 @@ from bioseg.postprocess.masks import Prediction, finish
 from bioseg.recipe import SegmentationRecipe
 from bioseg.types import Array, BiosegError, Mask, Probability, QualityEstimate
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 Image = NDArray[np.float32]
 """A prepared image [channels, rows, cols] in [0, 1]."""
 
 Outputs = dict[str, Probability]
 """Probabilities [rows, cols] by the names of ``preparation.planes``."""
+
+Source: TypeAlias = "RawImage | Array | Path | str | bytes | Dataset"
+"""What a model predicts: an image as :meth:`Predictor.predict` takes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,16 @@ class QualityModel(Protocol):
         ...
 
 
+class Applicability(Protocol):
+    """Says what is unusual of an image and its mask; see :class:`bioseg.quality.applicability.Applicability`."""
+
+    def reasons(
+        self, raw_image: RawImage, image: Image, prediction: Prediction, how: Preparation, /
+    ) -> tuple[str, ...]:
+        """Why a person should review a prediction."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """One or several networks of one recipe; several are an ensemble. Safe to share among threads.
@@ -68,6 +85,7 @@ class Predictor:
         quality: Estimates the quality of predictions; None: none is estimated.
         transform: Applied to an image first, for example a translation to another domain; None: nothing.
         fingerprint: The same for the same recipe, weights and everything else that decides what is predicted; empty: unknown.
+        applicability: Flags images and masks that are unlike those the model is meant for; None: flags none.
     """
 
     recipe: SegmentationRecipe
@@ -75,13 +93,24 @@ class Predictor:
     quality: QualityModel | None = None
     transform: Callable[[RawImage], RawImage] | None = None
     fingerprint: str = ""
+    applicability: Applicability | None = None
 
-    def predict(self, source: RawImage | Array | Path | str | bytes) -> Prediction:
+    def with_channels(self, *names: str | int) -> "Predictor":
+        """The same model using these channels of an image, by number from 1 or by name, in the order of its own.
+
+        Raises:
+            BiosegError: It takes another number of channels; one that takes 3 takes 1 too, as grey.
+        """
+        recipe = replace(self.recipe, preparation=replace(self.recipe.preparation, select=names))
+        digest = hashlib.sha256(f"{self.fingerprint} {names!r}".encode()).hexdigest()[:16]
+        return replace(self, recipe=recipe, fingerprint=digest if self.fingerprint else "")
+
+    def predict(self, source: Source) -> Prediction:
         """Segment one image.
 
         Args:
-            source: A file, the content of one, pixels [rows, cols] or [rows, cols, 3 or 4], or what
-                :func:`bioseg.images.formats.read` returned.
+            source: A file or the content of one, which ``recipe.reader`` reads if there is one; pixels [rows, cols] or
+                [rows, cols, channels]; a ``pydicom.Dataset``; or what :func:`bioseg.images.formats.read` returned.
 
         Returns:
             The prediction on the image's own grid.
@@ -89,8 +118,9 @@ class Predictor:
         Raises:
             BiosegError: It is no image that can be read, or the network's output is not finite.
         """
-        image, placement = self.prepare(to_raw_image(source))
-        return self.finish(self.forward(image[None])[0], placement)
+        raw_image = to_raw_image(source, self.recipe.reader)
+        image, placement = self.prepare(raw_image)
+        return self.review(raw_image, image, self.finish(self.forward(image[None])[0], placement))
 
     def predict_prepared(self, image: Image) -> Prediction:
         """Segment a prepared image [channels, rows, cols] in [0, 1]; the prediction is on the prepared grid."""
@@ -117,6 +147,14 @@ class Predictor:
         if placement:
             outputs = self.restored(outputs, placement)
         return replace(finish(outputs, self.recipe.postprocess, self.recipe.preparation.classes), quality=estimate)
+
+    def review(self, raw_image: RawImage, image: Image, prediction: Prediction) -> Prediction:
+        """The prediction with flags where the image or the mask is unlike those the model is meant for."""
+        if self.applicability is None:
+            return prediction
+        return replace(
+            prediction, flags=self.applicability.reasons(raw_image, image, prediction, self.recipe.preparation)
+        )
 
     def restored(self, outputs: Outputs, placement: Placement) -> Outputs:
         """Outputs of the prepared grid on the image's own."""

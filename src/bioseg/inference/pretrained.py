@@ -1,7 +1,8 @@
 """Pretrained models that are part of bioseg: a folder each under ``pretrained/``, opened by name.
 
 A folder holds ``record.json`` (with the SHA-256 of the weights), ``best.safetensors`` in half precision, ``summary.json`` of
-the test set, the chosen postprocessing, ``quality_model.json`` where quality is estimated, and the model card ``card.md``.
+the test set, the chosen postprocessing, ``quality_model.json`` where quality is estimated, ``applicability.json`` (what it is
+meant for) and the model card ``card.md``.
 """
 
 import hashlib
@@ -51,12 +52,12 @@ def find(model: Path | str) -> Path:
     )
 
 
-def check(weights: Path, digest: str) -> None:
-    """Make sure that a weights file is the one its record names.
+def check(path: Path, digest: str) -> None:
+    """Make sure that a file of a model is the one its record names.
 
     Raises:
         BiosegError: Its SHA-256 is another.
     """
-    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else "none: the file is missing"
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "none: the file is missing"
     if found != digest:
-        raise BiosegError(f"{weights}: SHA-256 is {found}, not {digest}; install bioseg again")
+        raise BiosegError(f"{path}: SHA-256 is {found}, not {digest}; install bioseg again")

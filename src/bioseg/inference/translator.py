@@ -33,7 +33,7 @@ class Translator:
         with torch.inference_mode():
             translated = (self.pair.backwards if backwards else self.pair.forwards)(image)
         pixels = to_bytes(_unit(translated, placement))
-        return replace(raw_image, pixels=pixels, inverted=False, slope=1.0, intercept=0.0, white=255.0)
+        return replace(raw_image, pixels=pixels, channels=(), inverted=False, slope=1.0, intercept=0.0, white=255.0)
 
     def cycle(self, raw_image: RawImage, *, backwards: bool = False) -> tuple[ImageArray, ImageArray, ImageArray]:
         """An image, its translation and its reconstruction, [rows, cols] in [0, 1] on its own grid each."""

@@ -151,6 +151,7 @@ class EfficientNet(nn.Module):
         if name not in SPECS:
             raise BiosegError(f"{name}: no such encoder; there are: {', '.join(SPECS)}")
         self.name, spec = name, SPECS[name]
+        self.mean, self.deviation = spec.mean, spec.deviation
         width = 32 if spec.lite else _rounded(32 * spec.width)
         self.stem = nn.Sequential(SameConv(3, width, 3, 2), _norm(width), _act(spec.lite))
         self.stages = nn.ModuleList()

@@ -1,33 +1,48 @@
 """A plain U-Net on an ImageNet encoder: the default network of our own recipes."""
 
+from pathlib import Path
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bioseg.models.blocks import fit_to_multiple
-from bioseg.models.efficientnet import SPECS, EfficientNet, Encoder, load_imagenet
-from bioseg.specs import Fraction, Width
+from bioseg.models.efficientnet import EfficientNet, Encoder, load_imagenet
+from bioseg.models.external_encoder import PATTERN, ExternalEncoder, external_encoder
+from bioseg.specs import Fraction, Matches, Width
 from bioseg.types import BiosegError
 
 ENCODER_LEVELS = 5
 """The encoder halves the size this many times."""
 
+External = Annotated[str, Matches(PATTERN, "timm:NAME or torchvision:NAME")]
+"""An encoder of another package, see :mod:`bioseg.models.external_encoder`."""
+
 
 class PretrainedUNet(nn.Module):
-    """[N, 1 or 3, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
+    """[N, in_channels, rows, cols] in [0, 1] → logits [N, outputs (+ 1), rows, cols], any size.
 
-    Grey images are repeated to three channels, and images are normalised as the encoder's weights expect.
+    Grey images are repeated to three channels, other numbers of channels are projected to three, and images are normalised as
+    the encoder's weights expect.
     """
 
-    def __init__(self, encoder: EfficientNet, widths: tuple[int, ...], outputs: int, presence: bool) -> None:
+    def __init__(
+        self,
+        encoder: EfficientNet | ExternalEncoder,
+        widths: tuple[int, ...],
+        outputs: int,
+        presence: bool,
+        in_channels: int = 3,
+    ) -> None:
         """Put a decoder with ``widths`` channels, deepest level first, on ``encoder``; see :func:`pretrained_unet`."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
-        spec = SPECS[encoder.name]
+        self.project = None if in_channels in (1, 3) else _projection(in_channels)
         self.encoder = encoder
-        self.register_buffer("mean", torch.tensor(spec.mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(spec.deviation).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(encoder.mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(encoder.deviation).reshape(1, 3, 1, 1), persistent=False)
         *skips, bottom = encoder.taps
         below = [bottom, *widths[:-1]]
         skips = [*reversed(skips), 0]
@@ -41,7 +56,8 @@ class PretrainedUNet(nn.Module):
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and as features the global mean of the encoder's deepest map, [N, D]."""
-        x = fit_to_multiple(images, 32).expand(-1, 3, -1, -1)
+        x = fit_to_multiple(images, 32)
+        x = x.expand(-1, 3, -1, -1) if self.project is None else self.project(x)
         *skips, x = self.encoder((x - self.mean) / self.deviation)
         features = x.float().mean((2, 3))
         bottom = x
@@ -59,33 +75,53 @@ class PretrainedUNet(nn.Module):
 
 
 def pretrained_unet(
-    encoder: Encoder = "lite0", widths: tuple[Width, ...] = (128, 64, 48, 32, 16), imagenet: bool = True,
-    outputs: Width = 1, presence: bool = False, momentum: Fraction = 0.01,
+    encoder: Encoder | External = "lite0", widths: tuple[Width, ...] = (128, 64, 48, 32, 16), imagenet: bool = True,
+    outputs: Width = 1, presence: bool = False, momentum: Fraction = 0.01, in_channels: Width = 3,
+    weights: str | None = None,
 ) -> PretrainedUNet:  # fmt: skip
     """Build one.
 
     Args:
-        encoder: A name of :data:`bioseg.models.efficientnet.SPECS`.
+        encoder: A name of :data:`bioseg.models.efficientnet.SPECS`; or ``timm:NAME`` or ``torchvision:NAME`` where that package is
+            installed.
         widths: Channels of the decoder levels, each twice the size of the one before; with fewer than five, logits are computed
             at a half or a quarter of the image's size and upsampled.
-        imagenet: Start the encoder from its ImageNet weights.
+        imagenet: Start the encoder from pretrained weights: ImageNet's, or what the package of the encoder has.
         outputs: Planes of logits per pixel.
         presence: Add a plane that is constant: one logit for the whole image, from the encoder's global mean.
         momentum: Weight of a batch in the encoder's running statistics. With ImageNet's .01 they lag behind for hundreds of
             steps; .1 suits trainings of a few hundred.
+        in_channels: Of images. With 3, grey images are taken too, as with 1; another number is projected to three by a learned
+            1×1 convolution before the encoder, so that its weights remain as they are.
+        weights: File with the encoder's pretrained weights, see :func:`load_imagenet` and :func:`external_encoder`; None: from the
+            encoder's package.
 
     Raises:
         BiosegError: There is no such encoder, its weights are not installed, or there are more than five levels, or none.
     """
     if not 1 <= len(widths) <= ENCODER_LEVELS:
         raise BiosegError(f"network.widths: {len(widths)} levels; give 1 to {ENCODER_LEVELS}")
-    network = EfficientNet(encoder)
-    if imagenet:
-        load_imagenet(network)
+    network: EfficientNet | ExternalEncoder
+    if ":" in encoder:
+        network = external_encoder(encoder, pretrained=imagenet, weights=weights)
+    else:
+        network = EfficientNet(encoder)
+        if imagenet:
+            load_imagenet(network, Path(weights) if weights else None)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum
-    return PretrainedUNet(network, widths, outputs, presence)
+    return PretrainedUNet(network, widths, outputs, presence, in_channels)
+
+
+def _projection(in_channels: int) -> nn.Conv2d:
+    """1×1, at first means: of every third channel, beginning with one of the first three; of all where there is none."""
+    chosen = [[float(channel % 3 == colour) for channel in range(in_channels)] for colour in range(3)]
+    weight = torch.tensor([row if any(row) else [1.0] * in_channels for row in chosen])
+    layer = nn.Conv2d(in_channels, 3, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_((weight / weight.sum(1, keepdim=True))[:, :, None, None])
+    return layer
 
 
 def _double(in_channels: int, width: int) -> nn.Sequential:

@@ -1,7 +1,7 @@
-"""The four U-Nets of the reference systems, from one module.
+"""The four U-Nets of the reference systems, and :func:`unet` for one's own, from one module.
 
 A U-Net (Ronneberger et al. 2015) has an encoder, whose levels end in max pooling, and a decoder, whose levels upsample,
-concatenate the skip of the same size and convolve. A specification says what differs between the four.
+concatenate the skip of the same size and convolve. A specification says what differs between them.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bioseg.models.blocks import Initialise, conv, fit_to_multiple, he_normal, transposed_conv
 from bioseg.specs import Width
+from bioseg.types import BiosegError
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class UNetSpec:
         head_kernel: Kernel of the last convolution.
         head_dropout: Dropout rate before it.
         initialise: Initialisation of the 3×3 convolutions.
+        normalise: Batch normalisation between each of these and its ReLU.
     """
 
     down: tuple[Level, ...]
@@ -52,12 +54,13 @@ class UNetSpec:
     head_kernel: int = 1
     head_dropout: float = 0.0
     initialise: Initialise = nn.init.xavier_uniform_
+    normalise: bool = False
 
 
 class UNet(nn.Module):
-    """[N, in_channels, rows, cols] in [0, 1] → logits [N, 1, rows, cols], any size."""
+    """[N, in_channels, rows, cols] in [0, 1] → logits [N, outputs, rows, cols], any size."""
 
-    def __init__(self, spec: UNetSpec, in_channels: int) -> None:
+    def __init__(self, spec: UNetSpec, in_channels: int, outputs: int = 1) -> None:
         """Build it with fresh weights."""
         super().__init__()
         self.spec = spec
@@ -69,7 +72,7 @@ class UNet(nn.Module):
             self.upsample.append(_upsample(below, level.width, spec))
             self.up.append(_convs(level.width + skip.width, level, spec))
             below = level.width
-        self.head = nn.Sequential(nn.Dropout(spec.head_dropout), conv(below, 1, spec.head_kernel))
+        self.head = nn.Sequential(nn.Dropout(spec.head_dropout), conv(below, outputs, spec.head_kernel))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the same size; images are padded to a multiple of the deepest stride, and logits cropped again."""
@@ -91,7 +94,8 @@ def _convs(in_channels: int, level: Level, spec: UNetSpec) -> nn.Sequential:
     for index, (a, b) in enumerate(pairwise([in_channels, *[level.width] * level.convs])):
         if index == 1 and level.dropout:
             layers.append(nn.Dropout(level.dropout))
-        layers += [conv(a, b, initialise=spec.initialise), nn.ReLU(inplace=True)]
+        layers.append(conv(a, b, initialise=spec.initialise))
+        layers += [*([nn.BatchNorm2d(b)] if spec.normalise else []), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -129,6 +133,23 @@ NUCLEI = UNetSpec(
     upsample="transposed",
     initialise=he_normal,
 )
+
+
+def unet(in_channels: Width = 1, outputs: Width = 1, widths: tuple[Width, ...] = (32, 64, 128, 256, 512)) -> UNet:
+    """A plain U-Net with batch normalisation and fresh weights.
+
+    Args:
+        in_channels: Channels of the images.
+        outputs: Planes of logits per pixel.
+        widths: Channels of the levels from the full size down, each half the size of the one before; two convolutions each.
+
+    Raises:
+        BiosegError: There are fewer than two levels.
+    """
+    if len(widths) < 2:
+        raise BiosegError(f"network.widths: {list(widths)}; give two levels or more, such as [32, 64, 128]")
+    down, up = (tuple(Level(width) for width in part) for part in (widths, reversed(widths[:-1])))
+    return UNet(UNetSpec(down, up, "transposed", initialise=he_normal, normalise=True), in_channels, outputs)
 
 
 def cxr_unet(in_channels: Width = 1) -> UNet:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bioseg import files
 from bioseg.types import BiosegError
 
+AGAIN = "finish the training with `bioseg train … --resume`"
 OLD_NAMES = ((r"(^|\.)rise\.", r"\1upsample."), (r"^whole\.", "presence."), (r"^(made_\w+)\.pictures$", r"\1.images"))
 """(pattern, replacement) of tensor names that records of format 1 spelled differently."""
 
@@ -36,31 +37,47 @@ def read(path: Path, network: nn.Module) -> dict[str, Tensor]:
         BiosegError: The file is missing, damaged or foreign, belongs to another network, or holds a value that is not
             finite.
     """
-    data = files.read_bytes(path, "finish the training with `bioseg train … --resume`")
-    return parse(data, path, network)
+    return parse(files.read_bytes(path, AGAIN), path, network)
+
+
+def tensors(path: Path, remedy: str) -> dict[str, Tensor]:
+    """All tensors in a file, whatever network they are of; ``remedy`` says what to do where it is missing.
+
+    Raises:
+        BiosegError: The file is missing, damaged or foreign.
+    """
+    return _loaded(files.read_bytes(path, remedy), path)
 
 
 def parse(data: bytes, path: Path, network: nn.Module) -> dict[str, Tensor]:
     """As :func:`read`, for the content of the file ``path``."""
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as fault:
-        raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
     own = network.state_dict()
-    tensors = renamed(tensors, own)
-    wrong = sorted(name for name in {*own, *tensors} if not _alike(own.get(name), tensors.get(name)))
+    tensors = renamed(_loaded(data, path), own)
+    wrong = sorted(name for name in {*own, *tensors} if not alike(own.get(name), tensors.get(name)))
     if wrong:
         raise BiosegError(
             f"{path}: weights of another network ({len(wrong)} tensors differ, first {wrong[0]}); train again"
         )
     for name, tensor in tensors.items():
-        tensors[name] = tensor.to(own[name].dtype)  # before the check: a finite float64 may be an infinite float32
-        if not torch.isfinite(tensors[name]).all():
-            raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
+        tensors[name] = finite(tensor.to(own[name].dtype), name, path)  # a finite float64 may be an infinite float32
     return tensors
 
 
-def _alike(own: Tensor | None, found: Tensor | None) -> bool:
+def finite(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """The tensor ``name`` of a file, refused where it holds a value that is not finite."""
+    if not torch.isfinite(tensor).all():
+        raise BiosegError(f"{path}: {name} holds values that are not finite; restore the file or train again")
+    return tensor
+
+
+def _loaded(data: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as fault:
+        raise BiosegError(f"{path}: damaged or not a safetensors file ({fault}); restore it or train again") from None
+
+
+def alike(own: Tensor | None, found: Tensor | None) -> bool:
     """Whether one can be put into the other: of the same shape, both real numbers or both whole ones."""
     return (
         own is not None

@@ -1,10 +1,12 @@
 """DICOM Segmentation objects: one per series, each frame with its source image, for PACS viewers and 3D Slicer."""
 
 import io
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
 
 from bioseg import files
-from bioseg.outputs.dicom_header import numbers, read_header
-from bioseg.outputs.names import SEG, printable
-from bioseg.outputs.structures import Code, Structure
+from bioseg.outputs.dicom_header import number, numbers, read_header
+from bioseg.outputs.names import REPORT, SEG, printable
+from bioseg.outputs.structures import Code, Structure, structure_named
 from bioseg.types import BiosegError, Case, Mask, Problem
 
 REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -28,6 +30,8 @@ MAY_BE_EMPTY = (
 """Elements of the patient and study that every DICOM object has; what an image lacks, or has wrong, is left empty."""
 PLANE = (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
 """Where an image lies in the patient, and how many numbers each element has."""
+
+_AGE = re.compile(r"\d{3}[DWMY]")
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,40 @@ class Algorithm:
     fingerprint: str
     structure: Structure
 
+    def segment(self, name: str) -> Structure:
+        """What the mask of this name shows: "" the whole foreground, else a class."""
+        return self.structure if name in ("", self.structure.name) else structure_named(name)
+
 
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class Frame:
+    """The masks of one DICOM image.
+
+    Attributes:
+        path: Of the image.
+        header: All of it but its pixels.
+        names: What each mask shows.
+        packed: The masks [segments, rows, cols], a bit per pixel.
+        shape: (rows, cols).
+        plane: Which frame of a file that holds several, from 0; None: the file holds one.
+    """
+
     path: Path
     header: Dataset
+    names: tuple[str, ...]
     packed: NDArray[np.uint8]
     shape: tuple[int, int]
     plane: int | None = None
 
     @property
-    def mask(self) -> Mask:
-        rows, cols = self.shape
-        return np.unpackbits(self.packed, count=rows * cols).reshape(self.shape).astype(np.bool_)
+    def masks(self) -> NDArray[np.bool_]:
+        """[segments, rows, cols]."""
+        shape = (len(self.names), *self.shape)
+        return np.unpackbits(self.packed, count=int(np.prod(shape))).reshape(shape).astype(np.bool_)
+
+
+Report = Callable[[Dataset, Sequence[Frame], str, int], Dataset]
+"""A measurement report: (the SEG, its images in the order of its frames, UID of the series of reports, number in it)."""
 
 
 @dataclass
@@ -65,22 +90,31 @@ class Segmentations:
 
     Attributes:
         algorithm: See :class:`Algorithm`.
+        report: Makes a report that is written beside every SEG; None: none is.
         foreign: Images that are not DICOM.
     """
 
     algorithm: Algorithm
+    report: Report | None = None
     foreign: list[Path] = field(default_factory=list)
-    _frames: dict[Path, _Frame] = field(default_factory=dict)
+    _frames: dict[Path, Frame] = field(default_factory=dict)
     _headers: dict[Path, Dataset | None] = field(default_factory=dict)
 
-    def add(self, case: Case, mask: Mask) -> None:
-        """Keep the mask [rows, cols] of one image, packed to a bit per pixel."""
+    def add(self, case: Case, masks: Mapping[str, Mask]) -> None:
+        """Keep the masks [rows, cols] of one image, packed to a bit per pixel.
+
+        Args:
+            case: The image.
+            masks: By the name of what they show, see :meth:`Algorithm.segment`; each becomes a segment. They may overlap.
+        """
         header = read_header(case.image) if case.plane is None else self._header_of_many(case)
         if header is None:
             self.foreign.append(case.place)
         else:
-            rows, cols = mask.shape
-            self._frames[case.place] = _Frame(case.path, header, np.packbits(mask), (rows, cols), case.plane)
+            packed = np.stack(list(masks.values()))
+            self._frames[case.place] = Frame(
+                case.path, header, tuple(masks), np.packbits(packed), packed.shape[1:], case.plane
+            )
 
     def _header_of_many(self, case: Case) -> Dataset | None:
         """The header of a file with several frames, which is long, read once."""
@@ -92,14 +126,14 @@ class Segmentations:
         """Write one SEG for the images of each series, called after the first of them; returns those that have none.
 
         Images that do not say where they lie in the patient, such as X-rays, have one each, and so do slices in planes of
-        their own; these are instances of one series again. An older SEG of one of these images is removed. One line names the
-        images that are not DICOM.
+        their own and the phases of the heart; these are instances of one series again. An older SEG of one of these images is
+        removed, and its report. One line names the images that are not DICOM.
 
         Args:
             out: Folder.
             names: Of the outputs, by the images' :func:`bioseg.outputs.names.printable` path.
         """
-        problems, series = list[Problem](), dict[tuple[str, ...], dict[str, _Frame]]()
+        problems, series = list[Problem](), dict[tuple[str, ...], dict[str, Frame]]()
         order = {path: index for index, path in enumerate(names)}
         for _, frame in sorted(self._frames.items(), key=lambda item: order[printable(item[0])]):
             path = frame.path
@@ -110,19 +144,19 @@ class Segmentations:
                 known[instance] = frame
             except BiosegError as fault:
                 problems.append(Problem(path, str(fault)))
-        uids, counts = dict[tuple[str, str], str](), Counter[str]()
-        for frames in series.values():
-            header = next(iter(frames.values())).header
-            uid = uids.setdefault((header.SeriesInstanceUID, header.get("FrameOfReferenceUID", "")), generate_uid(None))
+        uids, counts = dict[tuple[str, str], tuple[str, str]](), Counter[str]()
+        for frames in [phase for one in series.values() for phase in _phases(one.values())]:
+            header = frames[0].header
+            own = (header.SeriesInstanceUID, header.get("FrameOfReferenceUID", ""))
+            uid, report_uid = uids.setdefault(own, (generate_uid(None), generate_uid(None)))
             counts[uid] += 1
-            places = list(dict.fromkeys(out / f"{names[printable(frame.path)]}{SEG}" for frame in frames.values()))
+            stems = list(dict.fromkeys(out / names[printable(frame.path)] for frame in frames))
+            for old in [_named(stem, SEG) for stem in stems[1:]] + [_named(stem, REPORT) for stem in stems]:
+                old.unlink(missing_ok=True)
             try:
-                for other in places[1:]:
-                    other.unlink(missing_ok=True)
-                files.write(places[0], encode(list(frames.values()), self.algorithm, uid, counts[uid]))
+                self._write(stems[0], frames, (uid, report_uid), counts[uid])
             except BiosegError as fault:
-                places[0].unlink(missing_ok=True)  # an older one
-                problems.append(Problem(next(iter(frames.values())).path, str(fault)))
+                problems.append(Problem(frames[0].path, str(fault)))
         if self.foreign:
             first = min(self.foreign)
             count, total = len(self.foreign), len(self.foreign) + len(self._frames)
@@ -130,13 +164,29 @@ class Segmentations:
             problems.append(Problem(first, f"{reason}; take them as rois, geojson or nifti"))
         return problems
 
+    def _write(self, stem: Path, frames: Sequence[Frame], series_uids: tuple[str, str], number: int) -> None:
+        place = _named(stem, SEG)
+        try:
+            segmentation = make(frames, self.algorithm, series_uids[0], number)
+            files.write(place, content(segmentation))
+        except BiosegError:
+            place.unlink(missing_ok=True)  # an older one
+            raise
+        if self.report:
+            try:
+                report = content(self.report(segmentation, frames, series_uids[1], number))
+            except Exception as fault:  # of pydicom and highdicom, for whatever is wrong with the headers
+                reason = f"no DICOM SR can refer to it ({_one_line(fault)}); complete its header, or leave dicom-sr out"
+                raise BiosegError(f"{frames[0].path}: {reason}") from None
+            files.write(_named(stem, REPORT), report)
 
-def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, number: int) -> bytes:
-    """A DICOM SEG file with a frame for every image, empty masks too.
+
+def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number: int) -> Any:
+    """A DICOM SEG with a frame for every image and segment, empty masks too.
 
     Args:
-        frames: Of one series and size, or of one file with several frames.
-        algorithm: Goes into the segment's algorithm identification.
+        frames: Of one series and size, or of one file with several frames; with masks of the same names.
+        algorithm: Goes into the segments' algorithm identification.
         series_uid: Of the series of SEG objects that it belongs to.
         number: Which of that series it is, from 1.
 
@@ -145,12 +195,16 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, numb
     """
     import highdicom
 
+    names = frames[0].names
+    shown = algorithm.structure.name if len(names) == 1 else ", ".join(names)
     try:
         segmentation = highdicom.seg.Segmentation(
             source_images=[frame.header for frame in frames] if frames[0].plane is None else [frames[0].header],
             pixel_array=_masks(frames),
             segmentation_type="BINARY",
-            segment_descriptions=[_segment(algorithm)],
+            segment_descriptions=[
+                _segment(algorithm, number, algorithm.segment(name)) for number, name in enumerate(names, 1)
+            ],
             series_instance_uid=series_uid,
             series_number=1,
             sop_instance_uid=generate_uid(None),
@@ -159,59 +213,79 @@ def encode(frames: Sequence[_Frame], algorithm: Algorithm, series_uid: str, numb
             manufacturer_model_name=algorithm.name[:64],
             software_versions=metadata.version("bioseg"),
             device_serial_number=algorithm.fingerprint[:64] or "unknown",
-            series_description=f"{algorithm.structure.name} by bioseg {algorithm.name}"[:64],
+            series_description=f"{shown} by bioseg {algorithm.name}"[:64],
             content_description="Research use only, not for diagnosis",
             content_label="SEGMENTATION",
             omit_empty_frames=False,
         )
-        content = io.BytesIO()
-        segmentation.save_as(content, enforce_file_format=True)
+        if "PlaneOrientationSequence" not in segmentation.SharedFunctionalGroupsSequence[0]:
+            segmentation.PatientOrientation = frames[0].header.get("PatientOrientation")  # may be empty, not missing
+        return segmentation
     except Exception as fault:  # of pydicom and highdicom, for whatever is wrong with the headers
-        reason = " ".join(str(fault).split())
         raise BiosegError(
-            f"{frames[0].path}: no DICOM SEG can refer to it ({reason}); complete its header, or leave dicom-seg out"
+            f"{frames[0].path}: no DICOM SEG can refer to it ({_one_line(fault)}); complete its header, or leave dicom-seg out"
         ) from None
-    return content.getvalue()
 
 
-def _masks(frames: Sequence[_Frame]) -> Mask:
-    """[frames, rows, cols]; of a file with several frames all of them, empty where one was not predicted."""
-    if frames[0].plane is None:
-        return np.stack([frame.mask for frame in frames])
-    masks = np.zeros((int(frames[0].header.NumberOfFrames), *frames[0].shape), np.bool_)
-    for frame in frames:
-        masks[frame.plane] = frame.mask
-    return masks
+def content(dataset: Dataset) -> bytes:
+    """A DICOM file of it."""
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
-def _segment(algorithm: Algorithm) -> Any:
+def _masks(frames: Sequence[Frame]) -> NDArray[np.bool_]:
+    """[frames, rows, cols, segments]; of a file with several frames all of them, empty where one was not predicted."""
+    masks = np.stack([frame.masks for frame in frames]).transpose(0, 2, 3, 1)
+    planes = [frame.plane for frame in frames if frame.plane is not None]
+    if not planes:
+        return masks
+    whole = np.zeros((int(frames[0].header.NumberOfFrames), *masks.shape[1:]), np.bool_)
+    whole[planes] = masks
+    return whole
+
+
+def _named(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
+
+
+def _one_line(fault: Exception) -> str:
+    return " ".join(str(fault).split())
+
+
+def _segment(algorithm: Algorithm, number: int, structure: Structure) -> Any:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
 
-    return SegmentDescription(
-        segment_number=1,
-        segment_label=algorithm.structure.name,
-        segmented_property_category=_concept(algorithm.structure.category),
-        segmented_property_type=_concept(algorithm.structure.type),
+    description = SegmentDescription(
+        segment_number=number,
+        segment_label=structure.name[:64],
+        segmented_property_category=concept(structure.category),
+        segmented_property_type=concept(structure.type),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=algorithm.name,
-            family=_concept(("123110", "DCM", "Artificial Intelligence")),
+            family=concept(("123110", "DCM", "Artificial Intelligence")),
             version=metadata.version("bioseg"),
             source="bioseg",
             parameters={"fingerprint": algorithm.fingerprint or "unknown"},
         ),
     )
+    if structure.laterality:
+        shown = description.SegmentedPropertyTypeCodeSequence[0]
+        shown.SegmentedPropertyTypeModifierCodeSequence = [concept(structure.laterality)]
+    return description
 
 
-def _concept(code: Code) -> Any:
+def concept(code: Code) -> Any:
+    """A code as highdicom takes it."""
     from highdicom.sr import CodedConcept
 
     value, scheme, meaning = code
     return CodedConcept(value, scheme, meaning)
 
 
-def _series_of(frame: _Frame) -> tuple[tuple[str, ...], str]:
+def _series_of(frame: Frame) -> tuple[tuple[str, ...], str]:
     """What frames of one SEG have in common, and the instance; the header is made complete on the way.
 
     Raises:
@@ -226,7 +300,9 @@ def _series_of(frame: _Frame) -> tuple[tuple[str, ...], str]:
         if not _usable(header, keyword):
             header.pop(keyword, None)
             setattr(header, keyword, "")
-    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape))
+    if not _AGE.fullmatch(str(header.get("PatientAge", ""))):
+        header.pop("PatientAge", None)
+    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape), *frame.names)
     if frame.plane is not None:
         return (*own, header.SOPInstanceUID), f"{header.SOPInstanceUID} {frame.plane}"
     plane = [numbers(header, keyword, count) for keyword, count in PLANE]
@@ -237,6 +313,20 @@ def _series_of(frame: _Frame) -> tuple[tuple[str, ...], str]:
         header.SliceThickness = None
     lies = (header.FrameOfReferenceUID, *map(str, plane[1:])) if placed else (header.SOPInstanceUID,)
     return (*own, *lies), header.SOPInstanceUID
+
+
+def _phases(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """The first image of every place, the second, and so on, by trigger time: a SEG holds one mask of a place, or of a frame."""
+    places = defaultdict[str, list[Frame]](list)
+    for frame in frames:
+        place = frame.header.get("ImagePositionPatient", "") if frame.plane is None else frame.plane
+        places[str(place)].append(frame)
+    phases = zip_longest(*(sorted(place, key=_moment) for place in places.values()))
+    return [[frame for frame in phase if frame is not None] for phase in phases]
+
+
+def _moment(frame: Frame) -> tuple[float, float]:
+    return number(frame.header, "TriggerTime") or 0.0, number(frame.header, "InstanceNumber") or 0.0
 
 
 def _usable(header: Dataset, keyword: str) -> bool:

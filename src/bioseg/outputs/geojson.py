@@ -15,7 +15,7 @@ def write(path: Path, segmented: Segmented) -> None:
     """Write a ``FeatureCollection``, one feature per object.
 
     Coordinates are in px from the top left corner of the image, see :mod:`bioseg.outputs.polygons`. Objects that the model
-    separates are detections, components of a mask annotations. Measurements are those of ``objects.csv``.
+    separates are detections, components of a mask annotations. Measurements are the numbers of ``objects.csv``.
 
     Raises:
         BiosegError: It could not be written.
@@ -31,7 +31,7 @@ def write(path: Path, segmented: Segmented) -> None:
                 "objectType": kind,
                 "name": f"{name}-{number}",
                 "classification": {"name": name, "color": colour},
-                "measurements": {column: value for column, value in measured if value != ""},
+                "measurements": {column: value for column, value in measured if not isinstance(value, str)},
             }
             features.append({"type": "Feature", "geometry": _geometry(polygons[number]), "properties": properties})
     collection = files.without_nan({"type": "FeatureCollection", "features": features})

@@ -4,15 +4,17 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bioseg.images.suffixes import stem
 from bioseg.types import BiosegError, Case, plane_name
 
-MASK, LABELS, PROBABILITY, SEG = ".png", ".labels.png", ".probability.png", ".seg.dcm"
-CLASSES = ".classes.tif"
-SUFFIXES = (MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG)
+MASK, LABELS, PROBABILITY, CLASSES = ".png", ".labels.png", ".probability.png", ".classes.tif"
+SEG, REPORT = ".seg.dcm", ".sr.dcm"
+SUFFIXES = (
+    MASK, LABELS, PROBABILITY, CLASSES, ".labels.tif", ".overlay.png", ".rois.zip", ".geojson", ".nii.gz", SEG, REPORT,
+)  # fmt: skip
 """Of the files that may be written for one image."""
 
 LONGEST = 200
@@ -27,12 +29,12 @@ def printable(path: Path) -> str:
 
 
 def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
-    """One name per image: its stem, with its folder's name in front where stems repeat, and a number where that is taken.
+    """One name per image, with ``/`` where it lies in a sub-folder of ``out``.
 
-    A plane of ``scan.nii.gz`` is ``scan-0012``.
-
-    Bytes of a stem that are not UTF-8, and control characters, are written as ``%E9``; what is left of a stem over
-    :data:`LONGEST` bytes is made unique by a hash.
+    It is the image's stem in the case's ``folder``; of a plane of ``scan.nii.gz`` it is ``scan-0012``. Where these repeat, a
+    case without a folder has that of its file in front, and where that is taken, any has a number. Bytes of a name that are
+    not UTF-8, and control characters, are written as ``%E9``; what is left of one over :data:`LONGEST` bytes is made unique by
+    a hash.
 
     Args:
         cases: Images, each once.
@@ -52,8 +54,9 @@ def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | 
     for case, wish in zip(cases, wishes, strict=True):
         name = earlier.get(printable(case.place), "")
         if not name:
-            folder = os.path.basename(os.path.dirname(os.path.abspath(case.path)))
-            wanted = name = wish if count[wish.casefold()] == 1 else _safe(f"{_safe(folder)}_{wish}")
+            above = os.path.basename(os.path.dirname(os.path.abspath(case.path)))
+            alone = case.folder or count[wish.casefold()] == 1
+            wanted = name = wish if alone else _safe(f"{_safe(above)}_{wish}")
             while not taken.isdisjoint((name + suffix).casefold() for suffix in SUFFIXES):
                 numbers[wanted] += 1
                 name = f"{wanted}_{numbers[wanted] + 1}"
@@ -66,9 +69,26 @@ def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | 
     return names
 
 
+def files_in(out: Path, names: Iterable[str]) -> set[str]:
+    """The files of ``out``, and of those of its sub-folders that ``names`` lie in, named as they are."""
+    found = set[str]()
+    for folder in {name.rpartition("/")[0] for name in names}:
+        if (out / folder).is_dir():
+            found |= {f"{folder}/{name}".lstrip("/") for name in os.listdir(out / folder)}
+    return found
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name, with ``/`` between folders, leads nowhere but into the folder it is given in."""
+    parts = name.split("/")
+    return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+
+
 def _wish(case: Case) -> str:
-    own = stem(case.path)
-    return _safe(own if case.plane is None else f"{own}-{plane_name(case.plane)}")
+    """Folder and stem, without what a file system does not take; ``1.2.840.7`` is a stem: files of DICOM have no suffix."""
+    own = case.path.name if case.path.suffix[1:].isdigit() else stem(case.path)
+    own = own if case.plane is None else f"{own}-{plane_name(case.plane)}"
+    return "/".join(_safe(part) for part in (*filter(None, case.folder.split("/")), own))
 
 
 def _safe(name: str) -> str:

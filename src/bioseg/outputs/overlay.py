@@ -1,5 +1,6 @@
 """The image with the contours of its objects, to look at."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,14 @@ def _contours(labels: Labels, width: int) -> NDArray[np.bool_]:
 def _colours_of(raw_image: RawImage) -> NDArray[np.uint8]:
     """[rows, cols, 3]: 8-bit colours as they are, all else in grey from its own 1st to 99th percentile, bright as meant."""
     pixels = raw_image.pixels
-    if pixels.ndim == 3 and pixels.dtype == np.uint8:
+    if raw_image.colour and pixels.dtype == np.uint8:
         return np.array(pixels[..., :3])
+    if pixels.ndim == 3 and raw_image.channels:  # the brightest channel at each pixel, each in a window of its own
+        planes = [replace(raw_image, pixels=plane, channels=()) for plane in np.moveaxis(pixels, -1, 0)]
+        return np.asarray(np.max([_colours_of(plane) for plane in planes], axis=0), np.uint8)
     values = np.asarray(pixels[..., :3].mean(axis=-1) if pixels.ndim == 3 else pixels, np.float32)
     finite = np.isfinite(values)
-    values = np.where(finite, values, values[finite].min())
+    values = np.where(finite, values, values[finite].min() if finite.any() else 0)
     grey = percentile_window(values * np.float32(np.sign(raw_image.slope) or 1), low=1.0, high=99.0)
     return np.repeat(to_bytes(1 - grey if raw_image.inverted else grey)[..., None], 3, axis=2)
 

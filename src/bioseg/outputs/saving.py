@@ -60,25 +60,21 @@ IMAGES = {
 }
 """The formats of one file per image, by the word for each."""
 
-NIFTI, DICOM_SEG, CSV = "nifti", "dicom-seg", "csv"
+NIFTI, DICOM_SEG, SIDES, DICOM_SR, CSV = "nifti", "dicom-seg", "dicom-seg-sides", "dicom-sr", "csv"
 """Words for what is written once for all slices of a volume, for a series, and for all images together."""
 
-PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | {DICOM_SEG: "highdicom"}
+PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | dict.fromkeys(
+    (DICOM_SEG, SIDES, DICOM_SR), "highdicom"
+)
 """What a format needs that does not come with bioseg itself."""
 
+IMPLIED = {SIDES: {DICOM_SEG}, DICOM_SR: {DICOM_SEG, SIDES}}
+"""A report refers to a SEG, and measures each lung."""
+
 WORDS = (
-    "mask",
-    "labels",
-    "labels-tiff",
-    "classes-tiff",
-    "overlay",
-    "rois",
-    "geojson",
-    "nifti",
-    DICOM_SEG,
-    CSV,
+    "mask", "labels", "labels-tiff", "classes-tiff", "overlay", "rois", "geojson", NIFTI, DICOM_SEG, SIDES, DICOM_SR, CSV,
     "probability",
-)
+)  # fmt: skip
 
 
 def choose(asked: str | Sequence[str], *, instances: bool, overlapping: bool = False) -> frozenset[str]:
@@ -101,7 +97,7 @@ def choose(asked: str | Sequence[str], *, instances: bool, overlapping: bool = F
     for word, package in PACKAGES.items():
         if word in chosen and not installed(package):
             raise BiosegError(f"--save {word}: needs the package {package}; {INSTALL}")
-    return chosen
+    return chosen.union(*(IMPLIED.get(word, ()) for word in chosen))
 
 
 def write_files(stem: Path, segmented: Segmented, chosen: Iterable[str]) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bioseg import files
+from bioseg.outputs import groups
 from bioseg.outputs.measure import COLUMNS, OBJECT_COLUMNS, Values
-from bioseg.outputs.names import MASK, SUFFIXES
+from bioseg.outputs.names import MASK, SUFFIXES, files_in
 from bioseg.postprocess.masks import Postprocess
 from bioseg.types import BiosegError, Box, Problem
 
@@ -41,10 +42,14 @@ class Tables:
         self.boxes[path] = (name, prediction_string(boxes or ()))
         self.images[path] = (path, f"{name}{MASK}" if mask else "", *measured)
 
-    def write(self, out: Path) -> list[Problem]:
-        """Write every table for the images whose mask is in ``out`` or was never written; returns those that fail."""
+    def listed(self, out: Path) -> list[str]:
+        """Paths of the images that have rows: those whose mask is in ``out`` or was never written."""
         masks = {path: str(row[1]) for path, row in self.images.items()}
-        order = [path for path in self.order if path in masks and (not masks[path] or (out / masks[path]).exists())]
+        return [path for path in self.order if path in masks and (not masks[path] or (out / masks[path]).exists())]
+
+    def write(self, out: Path) -> list[Problem]:
+        """Write every table for the images that are :meth:`listed`; returns those that fail."""
+        order = self.listed(out)
         tables: list[tuple[str, Sequence[str], list[Values]]] = [
             (MEASUREMENTS, COLUMNS, [self.images[path] for path in order])
         ]
@@ -52,6 +57,10 @@ class Tables:
             tables.append((OBJECTS, OBJECT_COLUMNS, [row for path in order for row in self.objects.get(path, ())]))
         if self.how.boxes:
             tables.append((SUBMISSION, BOX_COLUMNS, [self.boxes[path] for path in order if path in self.boxes]))
+        named = [dict(zip(COLUMNS, self.images[path], strict=True)) for path in order]
+        for name, grouped in ((groups.BY_STUDY, groups.by_study(named)), (groups.BY_PATIENT, groups.by_patient(named))):
+            if grouped or (out / name).exists():
+                tables.append((name, groups.COLUMNS[name], grouped))
         problems = []
         for name, columns, rows in tables:
             try:
@@ -85,7 +94,7 @@ def read_tables(
     for row in _rows(out / SUBMISSION, BOX_COLUMNS):
         if path := path_of.get(row[0]):
             tables.boxes[path] = row
-    there = {file.name for file in out.iterdir()}
+    there = files_in(out, names.values())
     rows = tables.images.keys() | again | {str(Path(path).parent) for path in names}  # a volume's rows are its slices'
     bare = [name for path, name in names.items() if path not in rows] if complete else []
     written = [next((name + suffix for suffix in SUFFIXES if name + suffix in there), "") for name in bare]

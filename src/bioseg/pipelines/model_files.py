@@ -12,6 +12,7 @@ from bioseg.inference.backends import choose
 from bioseg.inference.predictor import Predictor
 from bioseg.model_file import ModelFile
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.applicability import Applicability
 from bioseg.quality.model import QualityModel
 from bioseg.recipe import SegmentationRecipe
 from bioseg.types import BiosegError
@@ -41,12 +42,13 @@ def open_model_file(path: Path, device: str = "auto", backend: str = "auto") -> 
     content = model_file.read(path)
     recipe = recipe_of(content)
     quality = _spec(content, records.QUALITY, QualityModel)
+    applicability = _spec(content, records.APPLICABILITY, Applicability)
     try:
         chosen = choose.fastest(content.networks[0], _example(recipe)) if name == "auto" else name
         backends = tuple(choose.build(chosen, network) for network in content.networks)
     except BiosegError as fault:
         raise BiosegError(f"{path}: {fault}") from None
-    return Predictor(recipe, backends, quality, fingerprint=content.fingerprint)
+    return Predictor(recipe, backends, quality, fingerprint=content.fingerprint, applicability=applicability)
 
 
 def read_model_record(path: Path) -> dict[str, Any]:

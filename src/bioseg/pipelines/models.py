@@ -9,16 +9,18 @@ from safetensors.torch import load, save
 
 from bioseg import files
 from bioseg.inference import pretrained
+from bioseg.pipelines.known_images import image_hashes
 from bioseg.pipelines.open import WEIGHTS
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.applicability import Applicability
 from bioseg.quality.model import QualityModel
-from bioseg.record import POSTPROCESS, QUALITY, RECORD, encode, read_record, read_spec
+from bioseg.record import APPLICABILITY, POSTPROCESS, QUALITY, RECORD, encode, read_record, read_spec
 from bioseg.reports.run_folder import read_summary
 from bioseg.types import BiosegError
 
 LIMIT = 12_000_000
 """Bytes of weights that a pretrained model may have."""
-PRIVATE = ("parts", "images", "command", "git_commit")
+PRIVATE = ("parts", "images", "command", "config", "git_commit")
 """Fields of a run's record that a pretrained model leaves out: ids of patients, and paths."""
 
 
@@ -83,13 +85,7 @@ def package(run: Path, name: str, card: str, *, root: Path = pretrained.ROOT) ->
     files.write(folder / WEIGHTS, data)
     files.write(folder / "summary.json", (evaluated / "summary.json").read_bytes())
     files.write(folder / "card.md", card)
-    for extra, kind in ((POSTPROCESS, Postprocess), (QUALITY, QualityModel)):
+    for extra, kind in ((POSTPROCESS, Postprocess), (QUALITY, QualityModel), (APPLICABILITY, Applicability)):
         if spec := read_spec(run, extra, kind):
             files.write_json(folder / extra, encode(spec))
     return folder
-
-
-def image_hashes(record: dict[str, Any]) -> dict[str, str]:
-    """Content hash of every training and validation image of a run → its part, for :func:`bioseg.pipelines.evaluate.seen_cases`."""
-    images, parts = record.get("images", {}), record.get("parts", {})
-    return {images[name]: part for part in ("validation", "train") for name in parts.get(part, ()) if name in images}

@@ -18,6 +18,7 @@ from bioseg.inference.backends import choose
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.model_files import open_model_file
 from bioseg.postprocess.masks import Postprocess
+from bioseg.quality.applicability import Applicability
 from bioseg.quality.model import QualityModel
 from bioseg.recipe import Recipe, SegmentationRecipe, TranslationRecipe
 from bioseg.specs import Call, call
@@ -74,7 +75,10 @@ def open_predictor(
     )
     if "weights_sha256" in record:
         pretrained.check(folder / WEIGHTS, record["weights_sha256"])
+    if "applicability_sha256" in record:
+        pretrained.check(folder / records.APPLICABILITY, record["applicability_sha256"])
     quality = records.read_spec(folder, records.QUALITY, QualityModel)
+    applicability = records.read_spec(folder, records.APPLICABILITY, Applicability)
     where = devices.choose(device)
     networks = [rebuild(recipe.network, place / WEIGHTS) for place in fold_folders(folder, record)]
     return Predictor(
@@ -82,6 +86,7 @@ def open_predictor(
         tuple(torch_backend(network, where) for network in networks),
         quality,
         fingerprint=_fingerprint(recipe, quality, [place / WEIGHTS for place in fold_folders(folder, record)]),
+        applicability=applicability,
     )
 
 

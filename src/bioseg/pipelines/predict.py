@@ -1,71 +1,47 @@
 """Segment files and folders: a mask per image, and tables of measurements."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bioseg import files
-from bioseg.datasets import folders, planes
-from bioseg.images import formats
 from bioseg.inference.predictor import Predictor
-from bioseg.outputs import saving
+from bioseg.outputs import dicom_sr, saving
 from bioseg.outputs import volumes as volume_files
+from bioseg.outputs.anatomy import divided, measure_image
+from bioseg.outputs.anatomy_tables import read_anatomy
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
+from bioseg.outputs.identifiers import identify
 from bioseg.outputs.measure import measure
-from bioseg.outputs.names import MASK, SEG, printable
+from bioseg.outputs.names import MASK, REPORT, SEG, files_in, printable
+from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
-from bioseg.outputs.structures import structure_of
+from bioseg.outputs.structures import segment_names, structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
 from bioseg.outputs.volumes import Volumes
-from bioseg.pipelines.ledger import claim_names, claimed
+from bioseg.pipelines.inputs import LEDGER, find_images
+from bioseg.pipelines.ledger import claim_names
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
 from bioseg.pipelines.stream import Predicted, stream
 from bioseg.types import SILENT, BiosegError, Callbacks, Case, Problem
 
-LEDGER = "prediction.json"
+__all__ = ["LEDGER", "find_images", "predict"]
 
-
-def find_images(paths: Iterable[Path], plane: str = "") -> list[Case]:
-    """The files among ``paths`` and, sorted, the images in the folders among them; a file of several is a case for each.
-
-    Masks that lie there too, and what an earlier prediction wrote there, are left out.
-
-    Args:
-        paths: Files and folders.
-        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
-
-    Raises:
-        BiosegError: A path does not exist, none holds an image, or ``plane`` is not valid.
-    """
-    found: dict[Path, Case] = {}
-    for path in paths:
-        if path.is_dir():
-            written = claimed(path / LEDGER)
-            for case in folders.list_images(path, plane):
-                if case.path not in written:
-                    found.setdefault(case.place, case)
-        elif path.exists():
-            for case in planes.each([folders.case_of(path)], plane):
-                found.setdefault(case.place, case)
-        else:
-            raise BiosegError(f"{path}: no such file or folder")
-    if not found:
-        raise BiosegError(
-            f"{', '.join(map(str, paths))}: no image found; bioseg reads {' '.join(sorted(formats.SUFFIXES))}"
-        )
-    return list(found.values())
+MOST_FLAGS = 5
+"""At most this many kinds of flags are told; the table has all."""
 
 
 def predict(
     predictor: Predictor, cases: Sequence[Case], out: Path, *, save: str | Sequence[str] = (), probabilities: bool = False,
-    callbacks: Callbacks = SILENT,
+    identifiers: bool = False, callbacks: Callbacks = SILENT,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     """Write the files of every image, by default ``<stem>.png`` (0/255), and tables; one bad image stops no other.
 
     A model that separates objects writes ``<stem>.labels.png`` (16 bit, one number per object) and ``objects.csv`` too, one
-    that draws boxes ``submission.csv``, as the RSNA challenge wants it.
+    that draws boxes ``submission.csv``, as the RSNA challenge wants it, one of lungs or of the left ventricle ``anatomy.csv`` and,
+    for the slices of a series, ``series.csv``.
 
     The tables cover exactly the masks that lie in ``out``, also if this is interrupted; the same call then does the rest. The
     same model may add to an earlier prediction: its rows stay as long as their masks do, and where no mask was asked for, for
@@ -74,10 +50,11 @@ def predict(
     Args:
         predictor: The model.
         cases: See :func:`find_images`.
-        out: Folder; images of the same stem get their folder's name in front.
+        out: Folder; see :func:`bioseg.outputs.names.name_outputs` for the names in it.
         save: What to write, see :func:`bioseg.outputs.saving.choose`; a DICOM SEG is written for each series.
         probabilities: Write ``<stem>.probability.png`` too, 16 bit, 65535 for 1.
-        callbacks: Hears how far it is, and how many are flagged where the model can tell.
+        identifiers: Write PatientIDs into the tables, not hashes of them.
+        callbacks: Hears how far it is, and what is flagged.
 
     Returns:
         How many were segmented, and the others with the reason; tables that could not be written are among them.
@@ -108,41 +85,57 @@ def predict(
         if (out / MEASUREMENTS).exists():
             chosen |= {saving.CSV}
         tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
-        return _predict(predictor, cases, out, names, tables, chosen, callbacks)
+        return _predict(predictor, cases, out, names, tables, chosen, identifiers, callbacks)
 
 
 def _predict(
     predictor: Predictor, cases: Sequence[Case], out: Path, names: dict[str, str], tables: Tables, chosen: Set[str],
-    callbacks: Callbacks,
+    identifiers: bool, callbacks: Callbacks,
 ) -> tuple[int, list[Problem]]:  # fmt: skip
-    count, flagged, problems = 0, 0, list[Problem]()
+    count, flagged, problems = 0, dict[Path, tuple[str, ...]](), list[Problem]()
     structure = structure_of(predictor.recipe.task)
-    segmentations = Segmentations(Algorithm(predictor.recipe.name, predictor.fingerprint, structure))
-    as_series = saving.DICOM_SEG in chosen or _earlier(out, SEG, names, cases, "highdicom")
+    here = [names[printable(path)] for case in cases for path in (case.place, case.path)]
+    as_report = saving.DICOM_SR in chosen or _earlier(out, here, REPORT, "highdicom")
+    as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG, "highdicom")
+    algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
+    segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
     volumes = Volumes()
-    as_volumes = saving.NIFTI in chosen or _earlier(out, volume_files.SUFFIX, names, cases, "nibabel")
+    as_volumes = saving.NIFTI in chosen or _earlier(out, here, volume_files.SUFFIX, "nibabel")
+    classes = predictor.recipe.preparation.classes
+    several = segment_names(classes.names) if classes.several else ()
+    anatomy = read_anatomy(out, structure, several)
 
-    def write(found: Predicted) -> bool:
-        """Write the files of one image, then its rows; says whether it is flagged. Runs in a worker thread."""
-        case, raw_image, prediction = found.prepared.case, found.prepared.raw_image, found.prediction
+    def write(found: Predicted) -> tuple[Path, tuple[str, ...]]:
+        """Write the files of one image, then its rows; says why it is flagged. Runs in a worker thread."""
+        case, raw_image = found.prepared.case, found.prepared.raw_image
+        prediction = predictor.review(raw_image, found.prepared.image, found.prediction)
         stem = out / names[printable(case.place)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
         saving.write_files(stem, segmented, chosen if case.plane is None else chosen - {saving.NIFTI})
         if as_volumes and case.plane is not None:
             volumes.add(case, segmented)
+        place, masks = place_of(case, raw_image), {structure.name: prediction.mask}
+        if several:
+            masks = {name: prediction.classes[own].mask for name, own in zip(several, classes.names, strict=True)}
         if as_series:
-            segmentations.add(case, prediction.mask)
+            sides = divided(masks, place)[0] if as_report or saving.SIDES in chosen else masks
+            segmentations.add(case, sides)
+        if anatomy.columns:
+            anatomy.add(printable(case.place), measure_image(structure, masks, place))
         objects = [] if prediction.labels is None else segmented.measured
-        measured, mask = measure(prediction, raw_image.spacing_mm), stem.with_name(f"{stem.name}{MASK}").exists()
-        tables.add(printable(case.place), stem.name, measured, objects, prediction.boxes, mask=mask)
-        return prediction.quality is not None and prediction.quality.flagged
+        measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
+        mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.place)]
+        tables.add(printable(case.place), name, measured, objects, prediction.boxes, mask=mask)
+        return case.place, prediction.reasons
 
     def write_together() -> list[Problem]:
         """What belongs to several images: DICOM SEG of series, volumes, tables."""
         if saving.DICOM_SEG not in chosen:
             segmentations.foreign.clear()  # nobody asked for theirs
-        together = segmentations.write(out, names) + volumes.write(out, names)
-        return together + (tables.write(out) if saving.CSV in chosen else [])
+        problems = segmentations.write(out, names) + volumes.write(out, names)
+        if saving.CSV in chosen:
+            problems += tables.write(out) + anatomy.write(out, tables.listed(out))
+        return problems
 
     try:
         with closing(stream(predictor, cases, write)) as results:
@@ -150,7 +143,8 @@ def _predict(
                 if isinstance(result, Problem):
                     problems.append(result)
                 else:
-                    count, flagged = count + 1, flagged + result
+                    path, reasons = result
+                    count, flagged = count + 1, flagged | ({path: reasons} if reasons else {})
                 callbacks.progress("predicting", done, len(cases), "")
     except BaseException:  # Ctrl-C above all
         for problem in write_together():
@@ -158,12 +152,27 @@ def _predict(
         callbacks.log(f"stopped after {count} of {len(cases)} images, which are in {out}; give the same command again")
         raise
     problems += write_together()
-    if predictor.quality:
-        callbacks.log(f"{flagged} of {count} flagged for review; the reasons stand in {out / MEASUREMENTS}")
+    for line in _flag_lines(flagged):
+        callbacks.log(line)
+    review = f", {len(flagged)} to review" if flagged or predictor.quality or predictor.applicability else ""
+    callbacks.log(f"{count} of {len(cases)} images segmented in {out}{review}")
     return count, problems
 
 
-def _earlier(out: Path, suffix: str, names: Mapping[str, str], cases: Sequence[Case], package: str) -> bool:
-    """Whether an earlier prediction left a file for several of these images, to be written anew with their masks."""
-    there, own = set(os.listdir(out)), {printable(path) for case in cases for path in (case.place, case.path)}
-    return any(f"{names[path]}{suffix}" in there for path in own if path in names) and saving.installed(package)
+def _flag_lines(flagged: Mapping[Path, tuple[str, ...]]) -> list[str]:
+    """A line for each reason, with the number of images; the most frequent first."""
+    reasons: dict[str, list[Path]] = {}
+    for path, why in flagged.items():
+        for reason in why:
+            reasons.setdefault(reason, []).append(path)
+    common = sorted(reasons.items(), key=lambda item: -len(item[1]))[:MOST_FLAGS]
+    return [
+        f"flag: {reason}: {printable(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+        for reason, paths in common
+    ]
+
+
+def _earlier(out: Path, names: Sequence[str], suffix: str, package: str) -> bool:
+    """Whether an earlier prediction left such a file of one or several of these images, to be written anew with their masks."""
+    there = files_in(out, names)
+    return any(f"{name}{suffix}" in there for name in names) and saving.installed(package)

@@ -28,7 +28,7 @@ def renew_quality(run: Path, data: Path, *, how: Call[Any] | None = None, device
     predictor = open_predictor(run, device)
     how = how or predictor.recipe.quality or call(fit_quality)
     record = read_record(run)
-    cases = {case.id: case for case in read_dataset(data, predictor.recipe.layout).cases}
+    cases = {case.id: case for case in read_dataset(data, predictor.recipe.layout, predictor.recipe.reader).cases}
     for folder in dict.fromkeys((run, *fold_folders(run, record))):
         own = predictor if folder == run else open_predictor(folder, device)
         parts = read_record(fold_folders(run, record)[0] if folder == run else folder).get("parts", {})

@@ -16,7 +16,7 @@ from bioseg.datasets import cases as reading
 from bioseg.datasets import targets
 from bioseg.evaluation import detection, instances, summary
 from bioseg.evaluation.by_class import class_instance_scores, class_scores, confusion_counts
-from bioseg.images import prepare
+from bioseg.images import channels, prepare
 from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.stream import Predicted, stream
 from bioseg.postprocess.boxes import Boxes, find_boxes
@@ -67,11 +67,11 @@ def _with_truth(found: Predicted, *, predictor: Predictor, prepared_grid: bool) 
     case, raw_image = prepared.case, prepared.raw_image
     if prepared_grid:
         classes = targets.draw(case, prepared.placement, how)[: len(how.classes.names)]
-        shown = prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0)
+        shown = channels.to_show(prepared.image[0] if len(prepared.image) == 1 else prepared.image.transpose(1, 2, 0))
         truth = np.asarray(classes.any(axis=0))
         return PredictedCase(case, shown, truth, classes, found.prediction, None, found.seconds)
     classes = reading.read_classes(case, raw_image.pixels.shape[:2], how.classes)
-    image = prepare.to_unit(raw_image, how)
+    image = channels.to_show(prepare.to_unit(raw_image, how))
     truth = np.asarray(classes.any(axis=0))
     return PredictedCase(case, image, truth, classes, found.prediction, raw_image.spacing_mm, found.seconds)
 

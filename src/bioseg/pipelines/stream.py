@@ -16,9 +16,9 @@ from typing import TypeVar
 import numpy as np
 
 from bioseg.datasets import cases as reading
-from bioseg.images.formats import RawImage
+from bioseg.images.formats import RawImage, to_raw_image
 from bioseg.images.prepare import Placement
-from bioseg.inference.predictor import Evidence, Image, Outputs, Predictor
+from bioseg.inference.predictor import Evidence, Image, Outputs, Predictor, Source
 from bioseg.postprocess.masks import Prediction
 from bioseg.types import BiosegError, Case, Problem
 
@@ -107,6 +107,42 @@ def stream(
     )
 
 
+def predict_many(
+    predictor: Predictor, sources: Iterable[Source], *, batch_size: int = 1, workers: int | None = None
+) -> Generator[Prediction | Problem, None, None]:
+    """Predict images as they come, one after the other or in batches.
+
+    Args:
+        predictor: The model.
+        sources: Whatever :meth:`Predictor.predict` takes, also from a generator: at most ``2 * batch_size + workers`` of them
+            are read before the first result is taken, and none is kept.
+        batch_size: At most this many images of one size per forward pass.
+        workers: Threads to read and prepare, and as many to postprocess; by default one per core.
+
+    Yields:
+        For each source, in order, its prediction on its own grid, or why there is none; an image that is no file is called by
+        its number, ``image 1``.
+    """
+
+    def begin(item: tuple[int, Source]) -> Prepared | Problem:
+        number, source = item
+        path = Path(source) if isinstance(source, str | Path) else Path(f"image {number}")
+        return attempt(path, lambda: _prepared(predictor, Case(str(path), "", path), to_raw_image(source, reader)))
+
+    def finish(one: _Forwarded) -> Prediction:
+        return predictor.finish((one.outputs, one.evidence), one.prepared.placement)
+
+    reader = predictor.recipe.reader
+    return staged(
+        enumerate(sources, 1),
+        begin,
+        lambda prepared: _forward_in_batches(predictor, prepared, batch_size),
+        lambda one: attempt(one.prepared.case.path, lambda: finish(one)),
+        ahead=2 * batch_size,
+        workers=workers,
+    )
+
+
 def staged(
     items: Iterable[A], first: Callable[[A], B | Problem], middle: Callable[[Iterator[B | Problem]], Iterator[C | Problem]],
     last: Callable[[C], T | Problem], *, ahead: int = 2, workers: int | None = None,
@@ -142,9 +178,13 @@ def prepare(predictor: Predictor, case: Case) -> Prepared:
     Raises:
         BiosegError: Its image cannot be used.
     """
-    raw_image = reading.read_image(case)
+    return _prepared(predictor, case, reading.read_image(case))
+
+
+def _prepared(predictor: Predictor, case: Case, raw_image: RawImage) -> Prepared:
     started = time.perf_counter()
-    image, placement = predictor.prepare(raw_image)
+    with reading.naming(case):
+        image, placement = predictor.prepare(raw_image)
     return Prepared(case, raw_image, image, placement, time.perf_counter() - started)
 
 

@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioseg import files, user_code
@@ -17,7 +18,10 @@ from bioseg.datasets.splits import Split
 from bioseg.inference import device as devices
 from bioseg.migration import FORMAT
 from bioseg.pipelines.assemble import TrainResult, assemble
+from bioseg.pipelines.extend import extended
 from bioseg.pipelines.fit_fold import FoldJob, fit_fold
+from bioseg.pipelines.initial import Initial
+from bioseg.pipelines.known_images import warn_of_seen
 from bioseg.pipelines.open import blank, open_recipe
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_unless_run
 from bioseg.pipelines.provenance import provenance
@@ -25,6 +29,8 @@ from bioseg.recipe import SegmentationRecipe
 from bioseg.record import RECORD, encode, fingerprint, read_record
 from bioseg.settings import override
 from bioseg.specs import Call
+from bioseg.training import fine_tuning
+from bioseg.training.augmented import by_own
 from bioseg.training.run import claim
 from bioseg.types import SILENT, BiosegError, Callbacks, Case
 
@@ -44,6 +50,8 @@ class TrainJob:
         device: ``auto``, ``cpu``, ``cuda`` …
         command: As it was typed, for the record.
         allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
+        init: Model whose weights are started from, see :func:`bioseg.pipelines.initial.open_initial`.
+        config: Content of the config file, for the record.
         plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
@@ -57,6 +65,8 @@ class TrainJob:
     device: str = "auto"
     command: str = ""
     allow_code: bool = False
+    init: Initial | None = None
+    config: str = ""
     plane: str = ""
 
     def __post_init__(self) -> None:
@@ -85,7 +95,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_inputs(job.out, job.data)
     refuse_unless_run(job.out, resume=job.resume)
-    data = read_dataset(job.data, job.recipe.layout, job.plane)
+    data = read_dataset(job.data, asked.layout, asked.reader, job.plane)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):
@@ -96,13 +106,16 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         if job.folds:
             claim(job.out, record, resume=job.resume)
             user_code.keep(code, job.out)
-        jobs = [fold_job(job, recipe, record, data.cases, index) for index in range(job.folds or 1)]
+        callbacks.started(record)
+        jobs = [fold_job(job, recipe, record, data.cases, index, callbacks) for index in range(job.folds or 1)]
         _check_foreground(samples, job.data)
         for one in jobs:
             fit_fold(one, callbacks, samples=samples)
-        return assemble(
+        result = assemble(
             job.out, data.cases, samples=samples, device=job.device, callbacks=callbacks, allow_code=job.allow_code
         )
+    callbacks.finished(result.summary)
+    return result
 
 
 def _begun(
@@ -110,7 +123,7 @@ def _begun(
 ) -> tuple[SegmentationRecipe, Samples, dict[str, Any]]:
     """Recipe, cases and record of a new run."""
     whole, split_from = whole_split(job, reduce(override, job.settings, job.recipe), data)
-    recipe, reasons = configured(job.recipe, whole.train, job.settings)
+    recipe, reasons = configured(job.recipe, whole.train, job.settings, job.init)
     check_network(recipe)
     for line in (*reasons, *(f"as asked: {setting}" for setting in job.settings), f"split: {split_from}"):
         callbacks.log(line)
@@ -118,7 +131,11 @@ def _begun(
     samples = load(pool, recipe.preparation, progress=callbacks.counter("reading"))
     record = _record(job, recipe, data, fold_splits(job, recipe, whole, samples), whole)
     record |= {"reasons": reasons, "split_from": split_from} | ({"code": code} if code else {})
-    return recipe, samples, record | {"images": content_hashes(pool, callbacks.counter("hashing"))}
+    record |= {"images": content_hashes(pool, callbacks.counter("hashing"))}
+    if job.init:
+        record = job.init.noted(record)
+        warn_of_seen(record, {"validation": whole.validation, "test": whole.test}, callbacks.log)
+    return recipe, samples, record
 
 
 def _resumed(
@@ -131,7 +148,9 @@ def _resumed(
         assert isinstance(stored, SegmentationRecipe)
         recipe = stored
     recipe = reduce(override, job.settings, recipe)
-    claim(job.out, record | {"fingerprint": fingerprint(recipe), "folds": job.folds}, resume=True)
+    wanted = {"folds": job.folds} | ({"init": job.init.about} if job.init else {})
+    claim(job.out, record | wanted, resume=True)
+    record = extended(job.out, recipe, callbacks.log, allow_code=job.allow_code)
     found = ",".join(splits.checksum_of(parts) for parts in record.get("fold_parts") or [record["parts"]])
     if record.get("split") != found:
         raise BiosegError(
@@ -169,17 +188,22 @@ def recorded(job: TrainJob, data: FolderScan) -> dict[str, Any] | None:
 
 
 def configured(
-    recipe: SegmentationRecipe, cases: Sequence[Case], settings: Sequence[str]
+    recipe: SegmentationRecipe, cases: Sequence[Case], settings: Sequence[str], init: Initial | None = None
 ) -> tuple[SegmentationRecipe, list[str]]:
-    """The recipe after it has configured itself from training cases and taken the settings, and its reasons."""
+    """The recipe after it has configured itself from training cases and taken the settings, and its reasons.
+
+    What it chooses itself is chosen anew where it starts from another model, see :mod:`bioseg.training.fine_tuning`.
+    """
     reasons: list[str] = []
     if recipe.configure:
         recipe, reasons = recipe.configure(recipe, list(cases))
+        if init and init.recipe:
+            recipe, reasons = fine_tuning.adapted(recipe, init.recipe, len(cases), tuned=init.tuned)
     return reduce(override, settings, recipe), reasons
 
 
 def check_network(recipe: SegmentationRecipe) -> None:
-    """Refuse a network or a loss that cannot take what the preparation gives them, on one image of zeros.
+    """Refuse a network, a loss or an augmentation that cannot take what the preparation gives it, on one image of zeros.
 
     Raises:
         BiosegError: The network returns something else than a plane per target, or one of them fails.
@@ -188,6 +212,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
     images = torch.zeros(1, recipe.preparation.channels, rows, cols)
     wanted = (1, len(recipe.preparation.planes), rows, cols)
     try:
+        if recipe.augment:
+            by_own(recipe.augment, images.clone(), torch.zeros(wanted), np.random.default_rng(0))
         network = blank(recipe.network).eval()
         with torch.inference_mode():
             logits = network(images)
@@ -198,9 +224,8 @@ def check_network(recipe: SegmentationRecipe) -> None:
         raise
     except Exception as fault:  # of any kind: it may be a user's
         line = f"{type(fault).__name__}: {fault}".splitlines()[0]
-        raise BiosegError(
-            f"network: {recipe.network.name}, {recipe.training.loss.name}: {line}; mend the recipe"
-        ) from None
+        used = filter(None, (recipe.network, recipe.training.loss, recipe.augment))
+        raise BiosegError(f"network: {', '.join(one.name for one in used)}: {line}; mend the recipe") from None
     if found != wanted:
         raise BiosegError(
             f"network: {recipe.network.name} turns {list(images.shape)} into {list(found)}; preparation.classes, targets "
@@ -255,8 +280,9 @@ def _check_foreground(samples: Samples, data: Path) -> None:
 
 
 def fold_job(
-    job: TrainJob, recipe: SegmentationRecipe, record: dict[str, Any], cases: Sequence[Case], index: int
-) -> FoldJob:
+    job: TrainJob, recipe: SegmentationRecipe, record: dict[str, Any], cases: Sequence[Case], index: int,
+    callbacks: Callbacks = SILENT,
+) -> FoldJob:  # fmt: skip
     """The job of one fold, from the run's record.
 
     A recipe that configures itself does so from the fold's own training cases; the preparation alone is common to all folds,
@@ -267,13 +293,13 @@ def fold_job(
     train, validation = (tuple(known[name] for name in ids[part] if name in known) for part in ("train", "validation"))
     folder = job.out / f"fold-{index}" if job.folds else job.out
     if job.folds and job.resume and (folder / RECORD).exists():
-        own = read_record(folder)
         _, stored = open_recipe(folder, allow_code=job.allow_code)
         assert isinstance(stored, SegmentationRecipe)
-        recipe = stored
+        recipe = reduce(override, job.settings, stored)
+        own = extended(folder, recipe, callbacks.log, allow_code=job.allow_code)
     else:
         if job.folds and job.recipe.configure:
-            recipe = replace(configured(job.recipe, train, job.settings)[0], preparation=recipe.preparation)
+            recipe = replace(configured(job.recipe, train, job.settings, job.init)[0], preparation=recipe.preparation)
         names = {*ids["train"], *ids["validation"]}
         own = {key: value for key, value in record.items() if key != "fold_parts"} | {
             "recipe": encode(recipe),
@@ -283,8 +309,10 @@ def fold_job(
             "parts": ids,
             "images": {name: digest for name, digest in record.get("images", {}).items() if name in names},
         }
+        own = job.init.noted(own, index) if job.init and job.folds else own
     name = f"fold {index + 1}/{job.folds}" if job.folds else "training"
-    return FoldJob(folder, recipe, train, validation, own, name, job.resume, job.device)
+    init = job.init.of_fold(index) if job.init else None
+    return FoldJob(folder, recipe, train, validation, own, name, job.resume, job.device, init)
 
 
 def _record(
@@ -306,5 +334,6 @@ def _record(
         "patients_unknown": sum(not case.patient for case in pool),
         "data": job.data.resolve().name,
         "seed": recipe.training.seed,
+        **({"config": job.config} if job.config else {}),
         **provenance(devices.choose(job.device), job.command),
     }

@@ -42,6 +42,7 @@ class TranslatorJob:
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` …
         command: As it was typed, for the record.
+        config: Content of the config file, for the record.
     """
 
     recipe: TranslationRecipe
@@ -52,6 +53,7 @@ class TranslatorJob:
     resume: bool = False
     device: str = "auto"
     command: str = ""
+    config: str = ""
 
 
 def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[Problem]:
@@ -90,12 +92,15 @@ def train_translator(job: TranslatorJob, callbacks: Callbacks = SILENT) -> list[
     train, monitored = domains
 
     record = _record(job, recipe, parts) | provenance(device, job.command)
+    record |= {"config": job.config} if job.config else {}
     with (
         files.lock(job.out),
         Run(job.out, record, seed=recipe.training.seed, device=device, resume=job.resume) as run,
     ):
+        callbacks.started(record)
         fit_translator(run, recipe, train, monitored, callbacks)
         _draw(job.out, open_translator(job.out, str(device)), monitored)
+    callbacks.finished({})
     return list({problem.path: problem for problem in problems}.values())
 
 

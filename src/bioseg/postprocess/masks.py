@@ -105,6 +105,7 @@ class Prediction:
         boxes: Highest confidence first; None where the recipe makes no boxes.
         quality: Its estimated quality; None where the model estimates none.
         classes: Each class by its name, in the recipe's order.
+        flags: Why a person should review it beside its quality: the image or the mask is unlike those the model is meant for.
     """
 
     mask: Mask
@@ -113,6 +114,7 @@ class Prediction:
     boxes: tuple[Box, ...] | None = None
     quality: QualityEstimate | None = None
     classes: Mapping[str, ClassPrediction] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
@@ -121,6 +123,11 @@ class Prediction:
         for value, one in enumerate(self.classes.values(), 1):
             values[one.mask] = value
         return values
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a person should review it, each once; empty where nothing is wrong."""
+        return tuple(dict.fromkeys((*self.flags, *(self.quality.reasons if self.quality else ()))))
 
 
 def finish(outputs: dict[str, Probability], how: Postprocess, classes: Classes = EVERYTHING) -> Prediction:

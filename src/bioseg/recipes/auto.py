@@ -1,6 +1,7 @@
 """Any folder of images and masks: inspects the training data, chooses size, window, batch size and epochs, and says why."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,11 +16,12 @@ from bioseg.datasets import class_names, folders, kinds, splits
 from bioseg.datasets.augment import Augmentation, strong_intensity
 from bioseg.datasets.kinds import Kind
 from bioseg.images import prepare
+from bioseg.images.channels import listed
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess.masks import ClassPostprocess, Postprocess
-from bioseg.recipe import SegmentationRecipe, Training
-from bioseg.specs import call
+from bioseg.recipe import Network, SegmentationRecipe, Training
+from bioseg.specs import Call, call
 from bioseg.training import losses, optimisers, schedules
 from bioseg.types import BiosegError, Case, Mask
 
@@ -40,6 +42,7 @@ class Facts:
         shape: Median (rows, cols), px.
         aspects: Smallest and largest cols / rows.
         colour: Whether the colour channels of any image differ.
+        channels: Names of the measured channels that most images have; empty where most are grey or RGB.
         lowest: Smallest value of any image.
         objects: Median number of 8-connected objects in a mask.
         most_objects: Largest number of objects in a mask, without specks of less than 1 % of its area.
@@ -52,6 +55,7 @@ class Facts:
     shape: tuple[int, int]
     aspects: tuple[float, float]
     colour: bool
+    channels: tuple[str, ...]
     lowest: float
     objects: float
     most_objects: int
@@ -68,7 +72,7 @@ def look_at(cases: Sequence[Case]) -> Facts:
         BiosegError: None of them can be used.
     """
     shapes, lows, counts, large, shares, foreground, colour = [], [], [], [], [], [], False
-    shown, used, reason = [], [], ""
+    shown, used, reason, stored = [], [], "", Counter[tuple[str, ...]]()
     for index in sorted(set(np.linspace(0, len(cases) - 1, min(SAMPLE, len(cases))).astype(int))):
         try:
             raw_image = reading.read_image(cases[index])
@@ -81,7 +85,8 @@ def look_at(cases: Sequence[Case]) -> Facts:
         used.append(cases[index])
         shapes.append(pixels.shape[:2])
         lows.append(float(pixels.min()) * raw_image.slope + raw_image.intercept)
-        colour |= pixels.ndim == 3 and bool((pixels[..., 0] != pixels[..., 1]).any())
+        stored[raw_image.channels if pixels.ndim == 3 else ()] += 1
+        colour |= raw_image.colour and bool((pixels[..., 0] != pixels[..., 1]).any())
         areas = np.bincount(label(mask).ravel())[1:]
         counts.append(len(areas))
         large.append(_large(mask))
@@ -95,6 +100,7 @@ def look_at(cases: Sequence[Case]) -> Facts:
         shape=(int(np.median([rows for rows, _ in shapes])), int(np.median([cols for _, cols in shapes]))),
         aspects=(min(aspects), max(aspects)),
         colour=colour,
+        channels=stored.most_common(1)[0][0],
         lowest=min(lows),
         objects=float(np.median(counts)),
         most_objects=max(large),
@@ -142,7 +148,7 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     epochs = int(np.clip(visits / count, 10, 100))
     classes = facts.kind.classes
     sided = any(SIDE.search(name) for name in classes.names)
-    free = (facts.colour or facts.objects > 4) and not sided
+    free = (bool(facts.colour or facts.channels) or facts.objects > 4) and not sided
     augmentation = strong_intensity(
         Augmentation(
             rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25),
@@ -154,7 +160,7 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     network = recipe.network
     if classes.several:
         postprocess = replace(recipe.postprocess, per_class=_kept_of_each(classes, facts.most_of_class))
-        network = call(pretrained_unet.pretrained_unet, **{**dict(network.arguments), "outputs": len(classes.names)})
+        network = call(pretrained_unet, **{**dict(network.arguments), "outputs": len(classes.names)})
         if classes.exclusive:
             loss = call(losses.exclusive_cross_entropy_and_dice, classes=len(classes.names))
             training = replace(training, loss=loss)
@@ -173,7 +179,7 @@ def configure(recipe: SegmentationRecipe, cases: list[Case]) -> tuple[Segmentati
     fitted = replace(
         recipe,
         preparation=replace(preparation, classes=classes),
-        network=network,
+        network=_network(network, preparation.channels),
         augmentation=augmentation,
         postprocess=postprocess,
         tta="flip" if free else "none",
@@ -202,6 +208,13 @@ def _kept_of_each(classes: Classes, most: Sequence[int]) -> tuple[ClassPostproce
 
 def _kept_lines(each: Sequence[ClassPostprocess]) -> list[str]:
     return [f"{one.name}: {_kept(one.keep_largest or 0)}" for one in each]
+
+
+def _network(network: Network, channels: int) -> Network:
+    """Told the number of channels where it has to know."""
+    if channels in (1, 3):
+        return network
+    return Call(network.function, (*network.arguments, ("in_channels", channels)))
 
 
 def _kept(most_objects: int) -> str:
@@ -233,10 +246,15 @@ def _preparation(facts: Facts, *, largest: int) -> tuple[Preparation, list[str]]
         f"window −1000 … 400: values go down to {facts.lowest:.0f}, as Hounsfield units do"
         if hounsfield
         else "window: 1st to 99th percentile of each image, whatever its scale",
-        "colour: the channels differ" if facts.colour else "grey",
+        f"{len(facts.channels)} channels, each with a window of its own: {listed(facts.channels)}"
+        if facts.channels
+        else "colour: the channels differ"
+        if facts.colour
+        else "grey",
     ]
     fit: Literal["letterbox", "stretch"] = "letterbox" if varied else "stretch"
-    return Preparation(size_px=size, channels=3 if facts.colour else 1, intensity=(window,), fit=fit), reasons
+    channels = len(facts.channels) or (3 if facts.colour else 1)
+    return Preparation(size_px=size, channels=channels, intensity=(window,), fit=fit), reasons
 
 
 def _multiple(side: float) -> int:
@@ -252,7 +270,7 @@ RECIPE = SegmentationRecipe(
     split=call(splits.by_patient, validation=0.2, seed=0),
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=Preparation(size_px=(256, 256)),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True),
     training=Training(
         loss=call(losses.cross_entropy_and_dice),
         optimiser=call(optimisers.adamw, weight_decay=1e-4),

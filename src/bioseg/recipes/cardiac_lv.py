@@ -7,7 +7,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.layouts import cardiac_lv
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
@@ -27,7 +27,7 @@ RECIPE = SegmentationRecipe(
         intensity=(call(prepare.percentile_window, low=1.0, high=99.0),),
         interpolation="bicubic",
     ),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True),
     training=replace(PRETRAINED, epochs=25, loss=call(losses.cross_entropy_and_image_dice)),
     augmentation=Augmentation(
         rotation_deg=30.0, shift=0.1, shear_deg=5.0, zoom=(0.75, 1.33),

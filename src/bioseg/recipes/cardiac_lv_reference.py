@@ -4,7 +4,7 @@ from bioseg.datasets import splits
 from bioseg.datasets.layouts import cardiac_lv
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import unet
+from bioseg.models.unet import lv_unet
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
@@ -21,7 +21,7 @@ RECIPE = SegmentationRecipe(
         crop_px=(128, 128),
         intensity=(call(prepare.percentile_window, low=5.0, high=95.0),),
     ),
-    network=call(unet.lv_unet),
+    network=call(lv_unet),
     training=Training(
         loss=call(losses.soft_dice, smoothing=1e-5),
         optimiser=call(optimisers.adam),

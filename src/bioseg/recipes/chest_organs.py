@@ -5,7 +5,7 @@ from dataclasses import replace
 from bioseg.classes import Classes
 from bioseg.datasets import splits
 from bioseg.datasets.layouts import jsrt
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe
 from bioseg.recipes import cxr_lungs
@@ -21,7 +21,7 @@ RECIPE = SegmentationRecipe(
     fold=call(splits.grouped_k_fold, seed=0),
     preparation=replace(cxr_lungs.RECIPE.preparation, classes=Classes(("left lung", "right lung", "heart"))),
     network=call(
-        pretrained_unet.pretrained_unet,
+        pretrained_unet,
         encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1, outputs=3,
     ),
     training=replace(

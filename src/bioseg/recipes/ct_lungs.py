@@ -7,7 +7,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.layouts import ct_lungs
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess import choose
 from bioseg.recipe import SegmentationRecipe
 from bioseg.specs import call
@@ -25,7 +25,7 @@ RECIPE = SegmentationRecipe(
         intensity=(call(prepare.fixed_window, low=-1000.0, high=400.0),),
         fit="letterbox",
     ),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True),
     training=replace(PRETRAINED, epochs=80),
     augmentation=Augmentation(
         rotation_deg=15.0, shift=0.1, shear_deg=5.0, zoom=(0.8, 1.25), flip_cols=0.5,

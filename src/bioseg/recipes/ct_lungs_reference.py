@@ -6,7 +6,7 @@ from bioseg.datasets.layouts import ct_lungs
 from bioseg.evaluation import overlap
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import unet
+from bioseg.models.unet import ct_unet
 from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import call
@@ -25,7 +25,7 @@ RECIPE = SegmentationRecipe(
         interpolation="lanczos",
         mask_interpolation="nearest",
     ),
-    network=call(unet.ct_unet),
+    network=call(ct_unet),
     training=Training(
         loss=call(losses.binary_cross_entropy),
         optimiser=call(optimisers.adam),

@@ -7,7 +7,7 @@ from bioseg.datasets.augment import Augmentation, strong_intensity
 from bioseg.datasets.layouts import montgomery
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess.masks import Postprocess
 from bioseg.quality.fit import fit_quality
 from bioseg.recipe import SegmentationRecipe
@@ -25,7 +25,7 @@ RECIPE = SegmentationRecipe(
         size_px=(256, 256),
         intensity=(call(prepare.percentile_window, low=1.0, high=99.0), call(prepare.chest_upright)),
     ),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1),
+    network=call(pretrained_unet, encoder="lite0", widths=(128, 64, 48, 32), imagenet=True, momentum=0.1),
     training=replace(PRETRAINED, epochs=150),
     augmentation=strong_intensity(
         Augmentation(

@@ -6,7 +6,7 @@ from bioseg.datasets.layouts import montgomery
 from bioseg.evaluation import overlap
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import unet
+from bioseg.models.unet import cxr_unet
 from bioseg.postprocess.masks import Postprocess
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import call
@@ -20,7 +20,7 @@ RECIPE = SegmentationRecipe(
     split=call(splits.random, test=0.2, seed=999, validation=0.0),  # the study validates in folds only
     fold=call(splits.k_fold, seed=999),
     preparation=Preparation(size_px=(256, 256), intensity=(call(prepare.min_max),)),
-    network=call(unet.cxr_unet),
+    network=call(cxr_unet),
     training=Training(
         loss=call(losses.binary_cross_entropy),
         optimiser=call(optimisers.adam),

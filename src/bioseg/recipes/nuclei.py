@@ -7,7 +7,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.layouts import nuclei
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess import choose
 from bioseg.postprocess.instances import Instances
 from bioseg.postprocess.masks import Postprocess
@@ -29,7 +29,7 @@ RECIPE = SegmentationRecipe(
         fit="patches",
         targets=("foreground", "marker"),
     ),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, outputs=2),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True, outputs=2),
     training=replace(PRETRAINED, epochs=55),
     augmentation=Augmentation(
         rotation_deg=45.0, zoom=(0.7, 1.6), flip_rows=0.5, flip_cols=0.5, quarter_turns=True, fill="mirror",

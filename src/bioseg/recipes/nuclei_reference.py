@@ -5,7 +5,7 @@ from bioseg.datasets.layouts import nuclei
 from bioseg.evaluation import overlap
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import unet
+from bioseg.models.unet import nuclei_unet
 from bioseg.recipe import SegmentationRecipe, Training
 from bioseg.specs import call
 from bioseg.training import losses, optimisers, schedules
@@ -24,7 +24,7 @@ RECIPE = SegmentationRecipe(
         mask_threshold=0.0,  # the study merges resized masks without a threshold: every pixel that a nucleus touches is foreground
         merge="after",
     ),
-    network=call(unet.nuclei_unet, in_channels=3),
+    network=call(nuclei_unet, in_channels=3),
     training=Training(
         loss=call(losses.binary_cross_entropy),
         optimiser=call(optimisers.adam),

@@ -7,7 +7,7 @@ from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.layouts import rsna
 from bioseg.images import prepare
 from bioseg.images.prepare import Preparation
-from bioseg.models import pretrained_unet
+from bioseg.models.pretrained_unet import pretrained_unet
 from bioseg.postprocess import choose
 from bioseg.postprocess.boxes import Boxes
 from bioseg.postprocess.masks import Postprocess
@@ -28,7 +28,7 @@ RECIPE = SegmentationRecipe(
         fit="letterbox",
         targets=("foreground", "presence"),
     ),
-    network=call(pretrained_unet.pretrained_unet, encoder="lite0", imagenet=True, presence=True, momentum=0.1),
+    network=call(pretrained_unet, encoder="lite0", imagenet=True, presence=True, momentum=0.1),
     training=replace(PRETRAINED, epochs=12),
     augmentation=Augmentation(
         rotation_deg=10.0, shift=0.06, shear_deg=3.0, zoom=(0.85, 1.2), flip_cols=0.5,

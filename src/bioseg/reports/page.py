@@ -128,7 +128,7 @@ def settings(run: Run) -> list[tuple[str, str]]:
         "Evaluated on": record.get("evaluated_on"),
         "Split": _split(record, recipe),
         "Network": _words(recipe.get("network")),
-        "Input": size and f"{size} px, {'grey' if preparation.get('channels') == 1 else 'colour'}",
+        "Input": size and f"{size} px, {_channels(preparation)}",
         "Training": ", ".join(
             f"{words} {_words(training[name])}"
             for name, words in (
@@ -142,6 +142,14 @@ def settings(run: Run) -> list[tuple[str, str]]:
         ),
     }  # fmt: skip
     return [(term, text) for term, text in pairs.items() if text]
+
+
+def _channels(preparation: dict[str, Any]) -> str:
+    """Grey, colour, or measured channels."""
+    if chosen := preparation.get("select"):
+        return f"channel{'s' if len(chosen) > 1 else ''} {', '.join(map(str, chosen))}"
+    number = preparation.get("channels")
+    return {1: "grey", 3: "colour"}.get(number, f"{number} channels") if isinstance(number, int) else "colour"
 
 
 def _patients(record: dict[str, Any]) -> str:

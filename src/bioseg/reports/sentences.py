@@ -56,9 +56,23 @@ def bias(run: Run) -> str:
     if not run.journals:
         return ""
     if run.record.get("folds"):
-        return "Optimistically biased: the validation images of each fold also chose the epoch whose weights it keeps."
+        return (
+            "Optimistically biased: the validation images of each fold also chose the epoch whose weights it keeps."
+            + _known_before(run)
+        )
     chosen = "the epoch whose weights are kept" + (" and the postprocessing" if run.recipe.get("choose") else "")
-    return f"Optimistically biased: these validation images also chose {chosen}."
+    return f"Optimistically biased: these validation images also chose {chosen}." + _known_before(run)
+
+
+def _known_before(run: Run) -> str:
+    """That the model which the training started from knows some of the images; empty where it does not."""
+    if "init" not in run.record:
+        return ""
+    name, seen = run.record["init"].get("model", "the initial model"), run.summary.get("seen")
+    if seen is None:
+        return f" {name}, which it started from, does not say which images trained it."
+    count = sum(seen.values())
+    return f" {count} of them trained or chose {name}, which it started from." if count else ""
 
 
 def unknown_training_images(run: Run) -> str:
@@ -73,9 +87,10 @@ def on_test_set(run: Run) -> str:
     test = run.test.get("dice", {})
     if test.get("mean") is None:
         return ""
-    return (
-        f"On {run.test['cases']} test images, which neither trained nor chose anything, the mean is {test['mean']:.3f}."
-    )
+    mean = f"the mean is {test['mean']:.3f}."
+    if "seen" in run.test and (run.test["seen"] is None or any(run.test["seen"].values())):
+        return f"On {run.test['cases']} test images, some of which the model that it started from may know, {mean}"
+    return f"On {run.test['cases']} test images, which neither trained nor chose anything, {mean}"
 
 
 def unknown_patients(run: Run) -> str:

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from bioseg.classes import Classes
-from bioseg.datasets import augment
 from bioseg.datasets.samples import Samples
 from bioseg.inference.device import MEMORY_FORMAT, autocast, place
+from bioseg.models.transfer import Start, start
 from bioseg.recipe import SegmentationRecipe, Training
+from bioseg.specs import describe
+from bioseg.training.augmented import augmented
+from bioseg.training.encoder import encoder_of, set_frozen
 from bioseg.training.run import Run
 from bioseg.training.schedules import TrainState, patience_exhausted
 from bioseg.training.validation import validate
@@ -22,8 +25,9 @@ LOWER = "start again with a lower --set training.learning_rate=…"
 
 
 def fit_segmenter(
-    run: Run, recipe: SegmentationRecipe, train: Samples, validation: Samples, callbacks: Callbacks = SILENT
-) -> nn.Module:
+    run: Run, recipe: SegmentationRecipe, train: Samples, validation: Samples, callbacks: Callbacks = SILENT, *,
+    init: Start | None = None,
+) -> nn.Module:  # fmt: skip
     """Train the recipe's network, or continue to, until the epochs are done or patience is exhausted.
 
     Args:
@@ -32,6 +36,7 @@ def fit_segmenter(
         train: Training set.
         validation: Validation set; decides which weights are best.
         callbacks: Called after every step and epoch.
+        init: Weights to start from; what matches none of them starts as the recipe says.
 
     Returns:
         The network with the weights of the last epoch.
@@ -41,7 +46,10 @@ def fit_segmenter(
     """
     how, device = recipe.training, run.device
     torch.manual_seed(how.seed)
-    network = place(recipe.network(), device)
+    network = recipe.network()
+    if init and not run.history:
+        callbacks.log(f"{run.name}: {start(network, init, describe(recipe.network))}")
+    network = place(network, device)
     optimiser = how.optimiser(parameter_groups(network, how))
     run.restore(network, optimiser)
     name, score = run.name, ""
@@ -54,13 +62,14 @@ def fit_segmenter(
         order = _order(rng, len(train.cases), how.batch_size)
         total_loss, counts = 0.0, torch.zeros(4, dtype=torch.int64, device=device)
         network.train()
+        if how.freeze_epochs:
+            set_frozen(encoder_of(network, "freeze_epochs"), epoch < how.freeze_epochs)
         for batch in train.batches(order, how.batch_size, rng):
             factor = how.schedule(TrainState(epoch + done / len(order), how.epochs, run.validation_losses))
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * factor
             images, masks = batch.images.to(device), batch.masks.to(device)
-            changes = augment.draw(recipe.augmentation, rng, len(images), (images.shape[-2], images.shape[-1]))
-            images, masks = augment.apply(images, masks, changes, recipe.preparation.planes)
+            images, masks = augmented(recipe, images, masks, rng)
             with autocast(device, bfloat16_on_cpu=how.bfloat16):
                 logits = network(images.contiguous(memory_format=MEMORY_FORMAT))
             loss = how.loss(logits, masks)
@@ -102,9 +111,7 @@ def parameter_groups(network: nn.Module, how: Training) -> list[dict[str, Any]]:
     """
     if how.encoder_learning_rate is None:
         return [{"params": list(network.parameters()), "lr": how.learning_rate, "base": how.learning_rate}]
-    if not isinstance(getattr(network, "encoder", None), nn.Module):
-        raise BiosegError("training.encoder_learning_rate: this network has no encoder; set it to null")
-    encoder = list(network.get_submodule("encoder").parameters())
+    encoder = list(encoder_of(network, "encoder_learning_rate").parameters())
     known = {id(parameter) for parameter in encoder}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     return [

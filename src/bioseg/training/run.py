@@ -1,8 +1,8 @@
 """The run folder of one training, and what every training loop needs: seeds, journal, best and last weights, resuming.
 
-Layout: ``record.json``, ``journal.jsonl`` (one line per epoch), ``best.safetensors``, ``last/`` and ``last.before/`` (weights,
-optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own, so that a resumed run
-continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
+Layout: ``record.json``, ``journal.jsonl`` and ``journal.csv`` (one line per epoch), ``best.safetensors``, ``last/`` and
+``last.before/`` (weights, optimiser, state: all that a resume needs), ``tensorboard/``. Every epoch starts from a seed of its own,
+so that a resumed run continues bit for bit as if it had never stopped (on a CPU, with the same number of threads).
 """
 
 import hashlib
@@ -136,6 +136,9 @@ class Run:
 
     def _write_journal(self) -> None:
         files.write(self.folder / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in self.history))
+        columns = list(self.history[0]) if self.history else []
+        rows = [[row[name] for name in columns] for row in self.history]
+        files.write_csv(self.folder / "journal.csv", columns, rows)
 
     def _write_board(self) -> None:
         if self._board is None:
@@ -177,7 +180,7 @@ def claim(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise BiosegError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
     old = read_record(folder)
-    for part in ("fingerprint", "folds", "split", "code"):
+    for part in ("fingerprint", "folds", "split", "code", "init"):
         if old.get(part) != record.get(part):
             raise BiosegError(
                 f"{folder}: was made with {part} {old.get(part)}, this is {record.get(part)}; "
