@@ -106,8 +106,8 @@ def _named(columns: Sequence[str], values: Sequence[object]) -> dict[str, Any]:
 def train(
     recipe: SegmentationRecipe | str | None, data: Path | str, out: Path | str, *, folds: int = 0,
     split: Path | str | None = None, settings: Sequence[str] = (), channels: Sequence[str | int] = (), resume: bool = False,
-    device: str = "auto", allow_code: bool = False, callbacks: Callbacks = SILENT, init: Path | str | None = None,
-    init_part: str = "all",
+    device: str = "auto", allow_code: bool = False, plane: str = "", callbacks: Callbacks = SILENT,
+    init: Path | str | None = None, init_part: str = "all",
 ) -> "TrainResult":  # fmt: skip
     """Train on a folder of images and masks, evaluate, and write a report.
 
@@ -122,6 +122,7 @@ def train(
         resume: Continue the run that lies in ``out``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         allow_code: The recipe may name functions that are not bioseg's.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
         callbacks: Hears how far it is.
         init: Model whose weights to start from: a run folder, the name of a pretrained model, or a safetensors file.
         init_part: ``all`` of it that fits, or its ``encoder``.
@@ -146,13 +147,15 @@ def train(
         raise BiosegError(f"{how.name}: is a translation recipe; use bioseg.pipelines.train_translator")
     chosen = call(from_csv, path=str(split)) if split else None
     asked = (*channel_settings(how, channels), *settings)
-    job = TrainJob(how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code, init=start)
+    job = TrainJob(
+        how, Path(data), Path(out), folds, chosen, asked, resume, device, allow_code=allow_code, init=start, plane=plane
+    )
     return run_training(job, callbacks)
 
 
 def evaluate(
     model: Path | str, data: Path | str, out: Path | str, *, adapt: bool = False, unseen_only: bool = False,
-    device: str = "auto", allow_code: bool = False, callbacks: Callbacks = SILENT,
+    device: str = "auto", allow_code: bool = False, plane: str = "", callbacks: Callbacks = SILENT,
 ) -> tuple[dict[str, Any], list[Problem]]:  # fmt: skip
     """Score a model on a folder of images and masks; see :func:`bioseg.pipelines.evaluate.evaluate`.
 
@@ -166,6 +169,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as run_evaluation
 
     job = EvaluateJob(
-        model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code
-    )
+        model, Path(data), Path(out), adapt=adapt, unseen_only=unseen_only, device=device, allow_code=allow_code,
+        plane=plane,
+    )  # fmt: skip
     return run_evaluation(job, callbacks)

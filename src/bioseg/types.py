@@ -147,6 +147,11 @@ class Box:
     confidence: float = 1.0
 
 
+def plane_name(plane: int) -> str:
+    """What a plane, counted from 0, is called: its number from 1, in an order that sorts."""
+    return f"{plane + 1:04d}"
+
+
 @dataclass(frozen=True)
 class LabelValue:
     """What a value in label images stands for.
@@ -197,6 +202,9 @@ class Case:
         reader: Reads the image, and masks in files of other kinds than bioseg's own; None: bioseg reads them.
         level: Of an image that is a pyramid, 0 for the largest; masks lie on its grid.
         folder: Where its outputs go in an output folder, such as ``PAT/STUDY``; empty: into that itself.
+        plane: Which image of a file that holds several (frames, slices, pages), from 0; its masks are files of as many.
+            None: the file holds one.
+        planes: How many images the file holds.
     """
 
     id: str
@@ -212,6 +220,8 @@ class Case:
     reader: Reader | None = field(default=None, repr=False)
     level: int = 0
     folder: str = ""
+    plane: int | None = None
+    planes: int = 1
 
     @property
     def has_truth(self) -> bool:
@@ -220,10 +230,17 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What a split keeps together: the patient or, where it is unknown, the case itself."""
-        return self.patient or f"unknown:{self.id}"
+        """What a split keeps together: the patient or, where it is unknown, the case itself or all planes of its file."""
+        if self.patient or self.plane is None:
+            return self.patient or f"unknown:{self.id}"
+        return f"unknown:{self.id.removesuffix(f'-{plane_name(self.plane)}')}"
 
     @property
     def path(self) -> Path:
         """The image's file; for an image given as bytes, its id as a path, for messages."""
         return self.image if isinstance(self.image, Path) else Path(self.id)
+
+    @property
+    def place(self) -> Path:
+        """Its file; of a file with several planes the plane, as if the file were a folder: ``scan.nii.gz/0012``."""
+        return self.path if self.plane is None else self.path / plane_name(self.plane)

@@ -236,6 +236,8 @@ class Kind:
     raw: RawFormat | None = None
     channels: tuple[str, ...] = ()
     described: bool = True  # by its first bytes, whatever its name
+    plane: int | None = None  # of a file that holds several
+    slice_spacing_mm: float | None = None
 
 
 EXIF = Image.Exif()

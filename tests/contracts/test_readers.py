@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import HTJ2KLossless
+from pydicom.uid import MPEG2MPML
 
 from bioseg.images import decoding, formats, worker
 from bioseg.types import BiosegError, RawFormat
+from tests.contracts import volume_files
 from tests.contracts.image_files import (
     COLS,
     FLOAT,
     GREY,
-    KINDS,
     RAW,
     ROWS,
     WORDS,
@@ -32,7 +32,15 @@ from tests.contracts.image_files import (
     twelve_bit_jpeg,
     two_sizes,
 )  # fmt: skip
+from tests.contracts.kinds import KINDS
 
+MICROSCOPES = (
+    ".czi",
+    ".nd2",
+    ".lif",
+    ".oib",
+    ".oif",
+)  # see tests/images/test_microscopy.py; .mhd is in test_volumes.py
 EVERY = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 
 
@@ -71,12 +79,12 @@ def test_covers_every_kind_of_the_issue() -> None:
         assert any(name.startswith(words) for name in KINDS), words
     for words in ("MONOCHROME1", "rescaled", "JPEG baseline", "raw"):
         assert any(words in name for name in KINDS), words
-    assert {kind.suffix.lower() for kind in KINDS.values()} == formats.SUFFIXES | {".img"}
+    assert {kind.suffix.lower() for kind in KINDS.values()} | {".mhd", *MICROSCOPES} == formats.SUFFIXES | {".img"}
 
 
 @EVERY
 def test_values_and_facts_are_the_files_own(kind: Kind, tmp_path: Path) -> None:
-    raw_image = formats.read(put(tmp_path, kind), kind.raw)
+    raw_image = formats.read(put(tmp_path, kind), kind.raw, plane=kind.plane)
     assert raw_image.pixels.dtype == kind.expected.dtype  # native byte order included
     assert raw_image.pixels.shape == kind.expected.shape
     assert np.abs(raw_image.pixels.astype(float) - kind.expected).max() <= kind.tolerance
@@ -85,6 +93,7 @@ def test_values_and_facts_are_the_files_own(kind: Kind, tmp_path: Path) -> None:
     assert raw_image.channels == kind.channels
     assert bool(raw_image.spacing_from) == bool(raw_image.spacing_mm)
     assert (raw_image.slope, raw_image.intercept) == kind.rescale
+    assert raw_image.slice_spacing_mm == kind.slice_spacing_mm
 
 
 @EVERY
@@ -98,13 +107,18 @@ def test_a_name_says_nothing(kind: Kind, tmp_path: Path) -> None:
     assert formats.is_image(path) == (kind.raw is None)
     if kind.described:
         other = path.rename(tmp_path / "1.2.840.113")
-        assert np.array_equal(formats.read(other, kind.raw).pixels, formats.read(put(tmp_path, kind), kind.raw).pixels)
+        assert np.array_equal(
+            formats.read(other, kind.raw, plane=kind.plane).pixels,
+            formats.read(put(tmp_path, kind), kind.raw, plane=kind.plane).pixels,
+        )
         assert formats.is_image(other) == (kind.suffix == ".dcm")
 
 
 @EVERY
 def test_the_content_of_a_file_is_as_good_as_its_path(kind: Kind, tmp_path: Path) -> None:
-    by_path, by_bytes = formats.read(put(tmp_path, kind), kind.raw), formats.read(kind.data, kind.raw)
+    by_path, by_bytes = (
+        formats.read(source, kind.raw, plane=kind.plane) for source in (put(tmp_path, kind), kind.data)
+    )
     assert np.array_equal(by_path.pixels, by_bytes.pixels)
     assert vars(by_path) | {"pixels": None} == vars(by_bytes) | {"pixels": None}
     assert formats.size(kind.data, kind.raw) == (ROWS, COLS)
@@ -115,14 +129,15 @@ def test_the_content_of_a_file_is_as_good_as_its_path(kind: Kind, tmp_path: Path
 def test_a_file_cut_anywhere_is_refused_or_whole(
     kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = formats.read(put(tmp_path, kind), kind.raw).pixels
+    whole = formats.read(put(tmp_path, kind), kind.raw, plane=kind.plane).pixels
     refused = 0
     for length in sorted({*range(0, len(kind.data), max(1, len(kind.data) // 23)), len(kind.data) - 1}):
         path = put(tmp_path, kind, kind.data[:length])
         try:
-            assert np.array_equal(formats.read(path, kind.raw).pixels, whole), f"{length} of {len(kind.data)} bytes"
+            found = formats.read(path, kind.raw, plane=kind.plane).pixels
+            assert np.array_equal(found, whole), f"{length} of {len(kind.data)} bytes"
         except formats.UnreadableImage:
-            complaint(path, raw=kind.raw)
+            complaint(path, raw=kind.raw, plane=kind.plane)
             refused += 1
     assert refused >= 10
     assert not caplog.records
@@ -134,8 +149,10 @@ def test_too_many_pixels_are_refused_from_the_header(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, most = put(tmp_path, kind), ROWS * COLS
-    assert formats.read(path, kind.raw, max_pixels=most).pixels.shape[:2] == (ROWS, COLS)
-    assert f"{ROWS}×{COLS} is more than {most - 1} pixels" in complaint(path, raw=kind.raw, max_pixels=most - 1)
+    assert formats.read(path, kind.raw, plane=kind.plane, max_pixels=most).pixels.shape[:2] == (ROWS, COLS)
+    assert f"{ROWS}×{COLS} is more than {most - 1} pixels" in complaint(
+        path, raw=kind.raw, plane=kind.plane, max_pixels=most - 1
+    )
     if not kind.raw:
         header = decoding.open_image(io.BytesIO(kind.data), kind.suffix.lower())
         monkeypatch.setattr(
@@ -161,11 +178,16 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "DICOM cut after its first group": ("a.dcm", dicom(GREY)[:200], "damaged or cut short (nothing after its first"),
     "DICOM without pixels": ("a.dcm", dicom(None), "without pixels (modality 'CR')"),
     "DICOM with rows but no pixels": ("a.dcm", dicom(None, Rows=3, Columns=4), "without pixels (modality 'CR')"),
-    "DICOM of many frames": ("a.dcm", dicom(WORDS, NumberOfFrames=7), "7 frames"),
+    "DICOM of many frames": (
+        "a.dcm",
+        volume_files.KINDS["DICOM frames"].data,
+        "4 planes in one file; give --plane 1…4",
+    ),
+    "DICOM of fewer frames than it says": ("a.dcm", dicom(WORDS, NumberOfFrames=7), "bytes for 7 frames"),
     "DICOM packed in a way we lack": (
         "a.dcm",
-        dicom(GREY, HTJ2KLossless, b"\xff\xd8\xff\xf7"),
-        "High-Throughput JPEG 2000",
+        dicom(GREY, MPEG2MPML, b"\xff\xd8\xff\xf7"),
+        "MPEG2 Main Profile",
     ),
     "text called DICOM": ("a.dcm", b"hello, this is not an image " * 9, "of no known format (begins with b'hell')"),
     "bomb, PNG": ("a.png", png_bomb(), "20000×20000"),
@@ -220,9 +242,8 @@ FOREIGN = {
     "WebP": b"RIFF\x24\0\0\0WEBPVP8 ",
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
     "JPEG-LS": b"\xff\xd8\xff\xf7\0\x0b",
-    "NIfTI": (348).to_bytes(4, "little") + bytes(340) + b"n+1\0",
+    "NIfTI": (348).to_bytes(4, "little") + bytes(340) + b"ni1\0",
     "gzip": b"\x1f\x8b\x08\0",
-    "CZI": b"ZISRAWFILE\0\0",
     "PDF": b"%PDF-1.7\n",
     "ZIP": b"PK\x03\x04",
     "HDF5": b"\x89HDF\r\n\x1a\n",
@@ -232,7 +253,7 @@ UNSUPPORTED = {
     "TIFF of JPEG 2000": (tiff_with(259, 34712), "uint8 with JPEG2000 compression"),
     "TIFF of an unknown compression": (tiff_with(259, 777), "777 is not a known COMPRESSION"),
     "TIFF of a type unknown": (tiff_with(258, 99), "not supported"),
-    "DICOM, HTJ2K": (dicom(GREY, HTJ2KLossless, b"\xff\xd8\xff\xf7"), "High-Throughput JPEG 2000"),
+    "DICOM, HTJ2K": (dicom(GREY, MPEG2MPML, b"\xff\xd8\xff\xf7"), "MPEG2 Main Profile"),
     "JPEG of 12 bits": (twelve_bit_jpeg(), "12-bit"),
     "BMP of unknown compression": (BMP[:30] + (77).to_bytes(4, "little") + BMP[34:], "compression"),
 }

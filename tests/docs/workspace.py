@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import tifffile
 from PIL import Image
@@ -36,6 +37,7 @@ def write_data(root: Path) -> None:
     hounsfield, _ = phantoms.ct_slice(rng, 96)
     stored = (hounsfield.astype(np.int32) + 1024).astype(np.uint16)
     files.write(root / "slices" / "slice.dcm", phantom_layouts.dicom_bytes(stored, intercept=-1024.0))
+    write_volumes(root)
     write_clinic(root / "archive")
     cells, _ = phantoms.nuclei(rng, 96)
     Image.fromarray(cells).save(root / "cells.png")
@@ -50,6 +52,17 @@ def write_data(root: Path) -> None:
     write_plates(root / "plates")
     (root / "wells").mkdir()
     shutil.copy(root / "cells.png", root / "wells" / "a1.png")
+
+
+def write_volumes(root: Path) -> None:
+    """``scan.nii.gz``, five CT slices; ``volumes``, two small ones with masks."""
+    rng = np.random.default_rng(1)
+    slices = np.stack([phantoms.ct_slice(rng, 64)[0].T for _ in range(5)], axis=-1).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(slices, np.diag([-0.7, -0.7, 5, 1])), root / "scan.nii.gz")
+    for name in ("a", "b"):
+        for suffix, values in (("", slices[:16, :16]), ("_seg", (slices[:16, :16] > -500).astype(np.uint8))):
+            (root / "volumes").mkdir(exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), root / "volumes" / f"{name}{suffix}.nii.gz")
 
 
 def write_stains(root: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from bioseg.images import decoder_pool, formats
 from bioseg.images.formats import RawImage, UnreadableImage
-from tests.contracts.image_files import KINDS, Kind
+from tests.contracts.image_files import Kind
+from tests.contracts.kinds import KINDS
 
 NAMES = sorted(KINDS)
 QUICK, LONG = 5, 100  # mutations of each kind
@@ -72,7 +73,7 @@ def read(source: Path | bytes, kind: Kind) -> RawImage | str:
     """The image, or the line that says why there is none; anything else fails the test."""
     start = time.monotonic()
     try:
-        raw_image = formats.read(source, kind.raw)
+        raw_image = formats.read(source, kind.raw, plane=kind.plane)
     except UnreadableImage as fault:
         said = str(fault)
         assert said.isprintable() and said.startswith(("image given as bytes: ", str(source)[:20])), said

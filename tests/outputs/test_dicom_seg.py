@@ -12,7 +12,7 @@ from pydicom.pixels import pixel_array
 from bioseg.datasets import phantom_layouts
 from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.structures import OTHER, structure_of
-from bioseg.types import Mask
+from bioseg.types import Case, Mask
 
 from .segmented_images import SPACING, ct_slice, hard_labels
 
@@ -26,7 +26,7 @@ def write(
     """Write the SEGs of these images; the problems' reasons."""
     segmentations = Segmentations(algorithm)
     for name in reversed(sources):  # threads add them in any order
-        segmentations.add(Path(name), sources[name], {"": (masks or {}).get(name, HARD)})
+        segmentations.add(Case(name, "", sources[name]), {"": (masks or {}).get(name, HARD)})
     return [problem.reason for problem in segmentations.write(out, {name: Path(name).stem for name in sources})]
 
 

@@ -17,7 +17,7 @@ from bioseg.outputs.dicom_seg import Algorithm, Segmentations
 from bioseg.outputs.place import place_in
 from bioseg.outputs.series import volumes
 from bioseg.outputs.structures import segment_names, structure_of
-from bioseg.types import Mask
+from bioseg.types import Case, Mask
 
 from .segmented_images import ct_slice
 from .test_anatomy import ellipse
@@ -38,7 +38,7 @@ def write(out: Path, algorithm: Algorithm, images: list[bytes], masks: list[Mask
     segmentations, rows = Segmentations(algorithm, partial(dicom_sr.make, algorithm)), []
     for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
         place = place_in(dcmread(io.BytesIO(image)))
-        segmentations.add(Path(f"{number}.dcm"), image, divided({algorithm.structure.name: mask}, place)[0])
+        segmentations.add(Case(f"{number}.dcm", "", image), divided({algorithm.structure.name: mask}, place)[0])
         if algorithm.structure.name != "foreground":
             rows.append(
                 {"file": str(number), **measure_image(algorithm.structure, {algorithm.structure.name: mask}, place)}
@@ -146,7 +146,7 @@ def test_classes_are_segments_with_codes_of_their_own(tmp_path: Path) -> None:
     algorithm = Algorithm("mine", "", structure_of("whatever"))
     segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm))
     masks = {"heart": LUNGS, "left_lung": ~LUNGS, "bronchus of some kind": LUNGS}  # they overlap
-    segmentations.add(Path("a.dcm"), ct_slice(), masks)
+    segmentations.add(Case("a.dcm", "", ct_slice()), masks)
     assert segmentations.write(tmp_path, {"a.dcm": "a"}) == []
     seg = highdicom.seg.segread(tmp_path / "a.seg.dcm")
     types = [one.segmented_property_type for one in seg.SegmentSequence]
@@ -183,7 +183,7 @@ def test_a_report_that_cannot_be_made_costs_no_seg(tmp_path: Path) -> None:
         raise ValueError("no\nsuch code")
 
     segmentations = Segmentations(CT, fails)
-    segmentations.add(Path("a.dcm"), ct_slice(), {"lung": LUNGS})
+    segmentations.add(Case("a.dcm", "", ct_slice()), {"lung": LUNGS})
     (problem,) = segmentations.write(tmp_path, {"a.dcm": "a"})
     assert problem.reason.startswith("a.dcm: no DICOM SR can refer to it (no such code)")
     assert [path.name for path in tmp_path.iterdir()] == ["a.seg.dcm"]

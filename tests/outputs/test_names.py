@@ -23,6 +23,13 @@ def test_stems_folders_and_numbers() -> None:
     assert name_outputs(cases(images), OUT) == ["a_x", "b_x", "b_x_2", "y"]
 
 
+def test_planes_are_numbered_after_their_file() -> None:
+    planes = [Case("x", "", Path(f"{folder}/x.nii.gz"), plane=plane, planes=12) for folder in "ab" for plane in (0, 11)]
+    assert name_outputs(planes[:2], OUT) == ["x-0001", "x-0012"]
+    assert name_outputs(planes, OUT) == ["a_x-0001", "a_x-0012", "b_x-0001", "b_x-0012"]
+    assert [printable(case.place) for case in planes[1:3]] == ["a/x.nii.gz/0012", "b/x.nii.gz/0001"]
+
+
 def test_an_image_keeps_its_name_and_no_other_gets_it() -> None:
     assert name_outputs(cases([Path("b/x.png"), Path("a/x.png")]), OUT, {"a/x.png": "x"}) == ["b_x", "x"]
     assert name_outputs(cases([Path("b/x.png")]), OUT, {"a/x.png": "x"}) == ["x_2"]

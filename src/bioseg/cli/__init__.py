@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bioseg.cli import common, converting, exporting, listing, studies
-from bioseg.cli.common import Channel, Device, Json, examples
+from bioseg.cli.common import Channel, Device, Json, Plane, examples
 from bioseg.cli.configuring import Config, models_like, recipes_like
 from bioseg.cli.processor import share_processor
 from bioseg.types import BiosegError, Callbacks
@@ -90,6 +90,7 @@ def train(
         list[str] | None, typer.Option("--track", help="mlflow, wandb, tensorboard or csv; may be repeated.")
     ] = None,
     channel: Channel = "",
+    plane: Plane = "",
     init: Annotated[
         str | None,
         typer.Option("--init", help="Start from a model: a run folder, a name from `bioseg models`, .safetensors."),
@@ -141,7 +142,9 @@ def train(
         raise BiosegError(f"--target {target}: {recipe} trains a segmentation model, which has none; leave it out")
     asked = (*given, *channel_settings(how, common.words(channel)), *asked)
     part = call(from_csv, path=str(split)) if split else None
-    job = TrainJob(how, data, out, folds, part, asked, resume, device, command, allow_code, init=start, config=text)
+    job = TrainJob(
+        how, data, out, folds, part, asked, resume, device, command, allow_code, init=start, config=text, plane=plane
+    )
     with common.screen() as screen:
         result = work(job, common.callbacks(screen) + tracked)
     screen.scores(result.summary, "validation images")
@@ -167,6 +170,7 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out cases that trained or chose the model.")
     ] = False,
     channel: Channel = "",
+    plane: Plane = "",
     device: Device = "auto",
     backend: Backend = "auto",
     allow_code: AllowCode = False,
@@ -178,7 +182,7 @@ def evaluate(
     from bioseg.pipelines.evaluate import evaluate as work
 
     with common.screen() as screen:
-        options = (translator, adapt, unseen_only, device, allow_code, backend, common.words(channel))
+        options = (translator, adapt, unseen_only, device, allow_code, backend, common.words(channel), plane)
         job = EvaluateJob(model, data, out, *options)
         log = screen.error if as_json else screen.log  # standard output holds JSON alone
         summary, problems = work(job, Callbacks(screen.progress, log))
@@ -195,6 +199,7 @@ def evaluate(
         "bioseg predict nuclei images --out masks",
         "bioseg predict runs/mine new-images scan.dcm --out masks --probabilities",
         "bioseg predict nuclei images --out cells --save overlay,rois,csv",
+        "bioseg predict ct-lungs scan.nii.gz --plane 40-60 --out lungs --save nifti,csv",
     )
 )
 def predict(
@@ -210,6 +215,7 @@ def predict(
     ] = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 16-bit probability maps too.")] = False,
     channel: Channel = "",
+    plane: Plane = "",
     level: Annotated[int, typer.Option("--level", min=0, help="Of a pyramid (OME-TIFF, SVS), 0 for the largest.")] = 0,
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Write DICOM PatientIDs into tables, not hashes of them.")
@@ -231,7 +237,7 @@ def predict(
         predictor = open_predictor(model, device, allow_code=allow_code, backend=backend)
         if channel:
             predictor = predictor.with_channels(*common.words(channel))
-        found = find_images(paths, common.callbacks(screen), predictor.recipe)
+        found = find_images(paths, common.callbacks(screen), predictor.recipe, plane)
         cases = [replace(case, level=level) for case in found]
         if translator:
             from bioseg.pipelines.translate import translating

@@ -10,6 +10,9 @@ from bioseg.types import Callbacks, Problem
 if TYPE_CHECKING:
     from bioseg.cli.console import Screen
 
+Plane = Annotated[
+    str, typer.Option("--plane", help="Of files with several images: a number from 1, 10-40, middle, or all.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Channel = Annotated[str, typer.Option("--channel", help="Channels to use, by number from 1 or by name: DAPI, or 1,3.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
@@ -39,8 +42,8 @@ def callbacks(screen: "Screen") -> Callbacks:
 
 def finish(screen: "Screen", problems: list[Problem]) -> None:
     """Report what was left out, and say so by the exit code."""
-    for problem in problems:
-        screen.error(problem.reason)
+    for reason in dict.fromkeys(problem.reason for problem in problems):  # the slices of one file share theirs
+        screen.error(reason)
     if problems:
         screen.error(f"{len(problems)} left out, the reasons above; the rest is done")
     raise typer.Exit(1 if problems else 0)

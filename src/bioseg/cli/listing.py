@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bioseg.cli import common
-from bioseg.cli.common import Channel, Json
+from bioseg.cli.common import Channel, Json, Plane
 from bioseg.cli.configuring import recipes_like
 
 
@@ -97,6 +97,7 @@ def models(as_json: Json = False) -> None:
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Any folder of images and masks.")],
     channel: Channel = "",
+    plane: Plane = "",
     page: Annotated[
         Path | None, typer.Option("--report", help="Page to write: every image with its mask, what stands out first.")
     ] = None,
@@ -107,7 +108,7 @@ def data_check(
     from bioseg.pipelines.check import check
 
     with common.screen() as screen:
-        scan = check(folder, page, common.callbacks(screen), select=common.words(channel))
+        scan = check(folder, page, common.callbacks(screen), select=common.words(channel), plane=plane)
     if as_json:
         common.print_json(inspection.to_json(scan))
     else:

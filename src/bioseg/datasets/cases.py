@@ -25,7 +25,7 @@ def read_image(case: Case) -> RawImage:
     if case.reader:
         raw_image = formats.read_with(case.reader, case.image)
     else:
-        raw_image = formats.read(case.image, case.raw_format, level=case.level)
+        raw_image = formats.read(case.image, case.raw_format, plane=case.plane, level=case.level)
     if raw_image.spacing_mm or not case.spacing_mm:
         return raw_image
     return replace(raw_image, spacing_mm=case.spacing_mm, spacing_from="layout")
@@ -47,7 +47,7 @@ def read_mask(case: Case, shape: tuple[int, int]) -> Mask:
         BiosegError: See :func:`each_part`.
     """
     if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
-        return annotations.united(annotations.read(case.masks[0], shape, case.path), shape)
+        return annotations.united(annotations.read(case.masks[0], shape, case.path, case.plane), shape)
     union = np.zeros(shape, np.bool_)
     for part in each_part(case, shape):
         union |= part.mask
@@ -120,7 +120,7 @@ def read_labels(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHIN
         BiosegError: See :func:`each_part`.
     """
     if len(case.masks) == 1 and not case.boxes and annotations.format_of(case.masks[0]):
-        return annotations.numbered(annotations.read(case.masks[0], shape, case.path), shape)
+        return annotations.numbered(annotations.read(case.masks[0], shape, case.path, case.plane), shape)
     by_value = _by_value(case, classes)
     if len(case.masks) == 1 and not (case.boxes or by_value) and case.masks[0].suffix.lower() not in (".txt", *LOSSY):
         path = case.masks[0]
@@ -162,7 +162,9 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
         raise BiosegError(f"{printable(case.path)}: has neither mask nor boxes; add one or leave it out")
     for path, name in zip(case.masks, case.mask_classes or [""] * len(case.masks), strict=True):
         if annotations.format_of(path):
-            yield from (Part(name or one.name, one.mask) for one in annotations.read(path, shape, case.path))
+            yield from (
+                Part(name or one.name, one.mask) for one in annotations.read(path, shape, case.path, case.plane)
+            )
         elif path.suffix.lower() == ".txt":
             yield Part(name, _polygon(path, shape))
         elif name or not _by_value(case, classes):
@@ -204,10 +206,15 @@ def _each_value(path: Path, case: Case, shape: tuple[int, int], values: Sequence
 
 
 def _read(path: Path, case: Case) -> RawImage:
-    """A mask file; one of a kind that bioseg does not know by the case's own reader."""
-    if case.reader and path.suffix.lower() not in formats.SUFFIXES:
+    """A mask file, of several planes that of the case; one of a kind that bioseg does not know by the case's own reader."""
+    if case.reader and formats.suffix(path) not in formats.SUFFIXES:
         return formats.read_with(case.reader, path)
-    return formats.read(path)
+    if case.plane is not None and (found := formats.planes(path)) != case.planes:
+        raise BiosegError(
+            f"{printable(path)}: has {found} planes, its image {printable(case.path.name)} {case.planes}; draw the mask on "
+            "the image's own grid"
+        )
+    return formats.read(path, plane=case.plane)
 
 
 def _foreground(path: Path, case: Case) -> Mask:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bioseg.datasets import pairing, patients, splits
+from bioseg.datasets import pairing, patients, planes, splits
 from bioseg.datasets.kinds import Kind
 from bioseg.datasets.layouts import cardiac_lv, chest_xrays, ct_lungs, jsrt, montgomery, nnunet, nuclei, rsna, shenzhen
 from bioseg.datasets.layouts.common import OtherLayoutError
@@ -90,11 +90,16 @@ def list_cases(folder: Path) -> list[Case]:
     return list(_with_cases(scan(folder)).cases)
 
 
-def list_images(folder: Path) -> list[Case]:
+def list_images(folder: Path, plane: str = "", reader: Reader | None = None) -> list[Case]:
     """Every image of any folder, whether it has a mask or not: first those of known layouts by id, then the others by path.
 
+    Args:
+        folder: Which.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+        reader: Reads the images, see :class:`bioseg.types.Case`; None: as the layout says.
+
     Raises:
-        BiosegError: There is no such folder.
+        BiosegError: There is no such folder, or ``plane`` is not valid.
     """
     files = walk(folder).files
     cases: dict[Path, Case] = {}
@@ -105,11 +110,17 @@ def list_images(folder: Path) -> list[Case]:
     others = sorted({*(case.path for case in found.cases), *found.without_mask})
     named = [(escaped(path.relative_to(folder).as_posix()), path) for path in others]
     more = [case_of(path, name, source=folder.name) for name, path in named]  # the same, whether masked or not
-    return [*_printable(list(cases.values())), *more]
+    published = expanded(_printable(list(cases.values())), plane, reader, dicom=False)
+    return [*published, *expanded(more, plane, reader)]
 
 
-def scan(folder: Path) -> FolderScan:
+def scan(folder: Path, plane: str = "", reader: Reader | None = None) -> FolderScan:
     """Find images and their masks: in the layout of a public set, or else by names.
+
+    Args:
+        folder: Which.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
+        reader: Reads the images, see :class:`bioseg.types.Case`; None: as the layout says.
 
     Raises:
         BiosegError: There is no such folder, it holds several data sets, or ``patients.csv`` is wrong.
@@ -120,17 +131,19 @@ def scan(folder: Path) -> FolderScan:
     if len(found) > 1 and not set(found) <= CHEST:
         raise BiosegError(f"{folder}: holds several data sets ({', '.join(found)}); give the folder of one of them")
     if len(found) > 1:
-        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder))
-    return next((_in_layout(folder, name, cases) for name, cases in found.items()), None) or _by_names(folder)
+        return _in_layout(folder, " and ".join(found), chest_xrays.list_cases(folder), plane, reader)
+    known = next((_in_layout(folder, name, cases, plane, reader) for name, cases in found.items()), None)
+    return known or _by_names(folder, plane, reader)
 
 
-def read_dataset(folder: Path, layout: Call[list[Case]], reader: Reader | None = None) -> FolderScan:
+def read_dataset(folder: Path, layout: Call[list[Case]], reader: Reader | None = None, plane: str = "") -> FolderScan:
     """The cases with ground truth of a folder: in ``layout`` if it has that, else in whatever layout it has.
 
     Args:
         folder: Which.
         layout: Tried first.
         reader: Reads the images of the cases, see :class:`bioseg.types.Case`; None: as the layout says.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
 
     Raises:
         BiosegError: There is no such folder, no image with a mask, or a table in it is wrong.
@@ -143,21 +156,13 @@ def read_dataset(folder: Path, layout: Call[list[Case]], reader: Reader | None =
         except OtherLayoutError:
             cases = []
         if any(case.has_truth for case in cases):
-            return _read_by(reader, _in_layout(folder, _layout_name(layout), cases))
-    return _read_by(reader, _with_cases(scan(folder)))
+            return _in_layout(folder, _layout_name(layout), cases, plane, reader)
+    return _with_cases(scan(folder, plane, reader))
 
 
-def _read_by(reader: Reader | None, found: FolderScan) -> FolderScan:
-    if reader is None:
-        return found
-
-    def changed(cases: Sequence[Case]) -> tuple[Case, ...]:
-        return tuple(replace(case, reader=reader) for case in cases)
-
-    parts = found.split and Split(
-        *(changed(part) for part in (found.split.train, found.split.validation, found.split.test))
-    )
-    return replace(found, cases=changed(found.cases), split=parts)
+def expanded(cases: Sequence[Case], plane: str, reader: Reader | None = None, *, dicom: bool = True) -> list[Case]:
+    """The cases as they are read: each by ``reader``, or else one for each plane, see :func:`bioseg.datasets.planes.each`."""
+    return [replace(case, reader=reader) for case in cases] if reader else planes.each(cases, plane, dicom=dicom)
 
 
 def _with_cases(found: FolderScan) -> FolderScan:
@@ -187,11 +192,12 @@ def _layout_name(layout: Call[list[Case]]) -> str:
     return names.get(layout.function, module.replace("_", " "))
 
 
-def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
+def _in_layout(folder: Path, name: str, cases: Sequence[Case], plane: str, reader: Reader | None) -> FolderScan:
     """The scan of a known layout; images beside it are named, not used."""
     tree = walk(folder)
     beside = pairing.pair(folder, _unclaimed(tree.files, cases))
-    known = patients.identify(folder, _printable([case for case in cases if case.has_truth]))
+    usable = expanded(_printable([case for case in cases if case.has_truth]), plane, reader, dicom=False)
+    known = patients.identify(folder, usable)
     warnings = list(known.warnings)
     if beside.cases:
         others = patients.few([case.id for case in beside.cases])
@@ -209,10 +215,10 @@ def _in_layout(folder: Path, name: str, cases: Sequence[Case]) -> FolderScan:
     )
 
 
-def _by_names(folder: Path) -> FolderScan:
+def _by_names(folder: Path, plane: str, reader: Reader | None) -> FolderScan:
     tree = walk(folder)
     found = pairing.pair(folder, tree.files)
-    known = patients.identify(folder, found.cases)
+    known = patients.identify(folder, expanded(found.cases, plane, reader))
     split, warnings = _own_split(folder, known.cases)
     if found.unused:
         names = patients.few([escaped(path.name) for path in found.unused])

@@ -82,7 +82,7 @@ def examine(
     known = {case.id: case.patient for case in scan.cases}
     inspected = replace(
         scan,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
         empty=tuple(empty),
         suspicious=suspicious.find(descriptions, known),
         kind=kinds.of_cases([case for case in scan.cases if case.id in seen]) if seen else None,
@@ -100,9 +100,11 @@ def scan_lines(scan: FolderScan) -> list[str]:
     classes = scan.kind is not None and scan.kind.what == "classes"
     united = f", up to {most} per image" + ("" if classes else " (their union is the ground truth)") if most > 1 else ""
     known = len({case.patient for case in cases if case.patient})
+    volumes = len({case.path for case in cases if case.plane is not None})
+    stacked = f" (slices, frames or pages of {splits.counted(volumes, 'file')})" if volumes else ""
     lines = [
         f"{escaped(str(scan.folder))}: {scan.layout}",
-        _line("images", f"{len(cases)} with ground truth, {splits.counted(files, 'mask file')}{united}"),
+        _line("images", f"{len(cases)}{stacked} with ground truth, {splits.counted(files, 'mask file')}{united}"),
         _line("patients", f"{known} known; from {scan.patients_from}" if known else scan.patients_from),
     ]
     if kinds := annotation_files(scan):
@@ -140,6 +142,7 @@ def to_json(scan: FolderScan) -> dict[str, Any]:
                 "patient": case.patient,
                 "image": escaped(str(case.path)),
                 "masks": [escaped(str(mask)) for mask in case.masks],
+                **({} if case.plane is None else {"plane": case.plane + 1}),
             }
             for case in scan.cases
         ],

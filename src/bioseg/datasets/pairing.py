@@ -29,12 +29,16 @@ PARTS = {
 """The part of a split that a folder of this name is."""
 
 _MASK_FOLDER = re.compile(
-    rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)", re.I
+    rf"(?:.*[_\- .0-9])?(?:{'|'.join(WORDS)})(?:[_\- .0-9].*)?|(?:left|right)[_ ]?(?:mask|lung)|labelsT[rs]", re.I
 )
 _MASK_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})(?:[_\-. ]?(?P<part>\d+|left|right))?", re.I)
 _CLASS_SUFFIX = re.compile(rf"(?P<name>.+?)[_\-. ](?:{'|'.join(WORDS)})[_\-. ].+", re.I)
-_IMAGE_FOLDER = re.compile(r"(?:.*[_\- .0-9])?(?:images?|imgs?|photos?|scans?|originals?|(?:cxr_)?png|inputs?)", re.I)
+_IMAGE_FOLDER = re.compile(
+    r"(?:.*[_\- .0-9])?(?:images?(?:T[rs])?|imgs?|photos?|scans?|originals?|(?:cxr_)?png|inputs?)", re.I
+)
 _IMAGE_SUFFIX = re.compile(r"(?P<name>.+?)[_\-. ](?:image|img|orig|original)", re.I)
+_NNUNET_FOLDER = re.compile(r"images(?:T[rs])")
+_NNUNET_PARTS = {"imagestr": "train", "labelstr": "train", "imagests": "test", "labelsts": "test"}
 _NUMBERED = re.compile(r"(?P<prefix>\D*?)(?P<number>\d+)")
 _NUMBERED_MASK = re.compile(rf"(?:{'|'.join(WORDS)})[_\-. ]?\d+", re.I)
 _EVERYTHING = 0.95
@@ -108,7 +112,7 @@ def case_of(image: Path, name: str = "", masks: tuple[Path, ...] = (), source: s
     """A case of one image file, with what is known of formats without a header."""
     film = jsrt.is_film(image)
     return Case(
-        id=name or escaped(image.stem),
+        id=name or escaped(formats.stem(image)),
         patient="",
         image=image,
         masks=masks,
@@ -155,9 +159,9 @@ class _Found:
 def _sorted_out(folder: Path, files: Sequence[Path]) -> _Found:
     found = _Found()
     stems: dict[tuple[Path, str], list[Path]] = {}
-    there = {(path.parent, path.stem) for path in files}
-    images = (path for path in files if path.suffix.lower() in formats.SUFFIXES)
-    numbered = {(path.parent, _number(path)) for path in images if not _NUMBERED_MASK.fullmatch(path.stem)}
+    there = {(path.parent, formats.stem(path)) for path in files}
+    images = (path for path in files if formats.suffix(path) in formats.SUFFIXES)
+    numbered = {(path.parent, _number(path)) for path in images if not _NUMBERED_MASK.fullmatch(formats.stem(path))}
     for path in files:
         if how := annotations.format_of(path):
             if how.images:
@@ -171,16 +175,17 @@ def _sorted_out(folder: Path, files: Sequence[Path]) -> _Found:
             elif not annotated.speaks_of_the_set(path):
                 found.others.append(path)
             continue
-        suffix = _MASK_SUFFIX.fullmatch(path.stem)
-        if not suffix and (named := _CLASS_SUFFIX.fullmatch(path.stem)) and (path.parent, named["name"]) in there:
+        stem = formats.stem(path)
+        suffix = _MASK_SUFFIX.fullmatch(stem)
+        if not suffix and (named := _CLASS_SUFFIX.fullmatch(stem)) and (path.parent, named["name"]) in there:
             suffix = named  # a_mask_heart.png beside a.png
-        beside = _NUMBERED_MASK.fullmatch(path.stem) and (path.parent, _number(path)) in numbered
+        beside = _NUMBERED_MASK.fullmatch(stem) and (path.parent, _number(path)) in numbered
         if suffix:
             found.masks.append((suffix["name"], path))
         elif beside or any(_MASK_FOLDER.fullmatch(part) for part in path.relative_to(folder).parts[:-1]):
-            found.masks.append((path.stem, path))
+            found.masks.append((stem, path))
         else:
-            stems.setdefault((path.parent, path.stem), []).append(path)
+            stems.setdefault((path.parent, stem), []).append(path)
     twins = {png: stem for (_, stem), paths in stems.items() if (png := _twin(paths))}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         is_mask = dict(zip(twins, pool.map(_is_mask_file, twins), strict=True))
@@ -209,13 +214,16 @@ def _is_mask_file(path: Path) -> bool:
 
 def _number(path: Path) -> int | None:
     """The number at the end of ``img_012``; None where there is none, or another one before it."""
-    match = _NUMBERED.fullmatch(path.stem)
+    match = _NUMBERED.fullmatch(formats.stem(path))
     return int(match["number"]) if match else None
 
 
 def _image_name(image: Path) -> str:
-    match = _IMAGE_SUFFIX.fullmatch(image.stem)
-    return match["name"] if match else image.stem
+    stem = formats.stem(image)
+    if _NNUNET_FOLDER.fullmatch(image.parent.name):
+        return stem.removesuffix("_0000")  # the first of its channels
+    match = _IMAGE_SUFFIX.fullmatch(stem)
+    return match["name"] if match else stem
 
 
 def _place(path: Path, folder: Path) -> str:
@@ -226,6 +234,8 @@ def _place(path: Path, folder: Path) -> str:
 
 def _part(name: str) -> str:
     """The part of a split that a folder's name says: ``train``, ``val_images``; empty: none."""
+    if part := _NNUNET_PARTS.get(name.lower()):
+        return part
     words = re.split(r"[_\- .]", name.lower()) if _only_says_what(name) else [name.lower()]
     return next((PARTS[word] for word in words if word in PARTS), "")
 
@@ -261,9 +271,9 @@ def _candidates(at: dict[tuple[str, str], list[Path]], place: str, name: str) ->
 def _ids(folder: Path, images: Sequence[Path]) -> dict[Path, str]:
     """The shortest of stem, place and stem, and path that tells all images apart."""
     ways = (
-        [image.stem for image in images],
-        [f"{_place(image, folder)}/{image.stem}".lstrip("/") for image in images],
-        [image.relative_to(folder).with_suffix("").as_posix() for image in images],
+        [formats.stem(image) for image in images],
+        [f"{_place(image, folder)}/{formats.stem(image)}".lstrip("/") for image in images],
+        [image.relative_to(folder).with_name(formats.stem(image)).as_posix() for image in images],
         [image.relative_to(folder).as_posix() for image in images],
     )
     for way in ways:

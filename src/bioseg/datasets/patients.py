@@ -59,8 +59,9 @@ def identify(folder: Path, cases: Sequence[Case]) -> Patients:
     warnings += more
     unknown = known.count("")
     if unknown:
+        what = "image" if all(case.plane is None for case in cases) else "file"
         warnings.append(
-            f"patients unknown for {unknown} of {len(cases)} images: each image counts as its own patient, scores may be "
+            f"patients unknown for {unknown} of {len(cases)} images: each {what} counts as its own patient, scores may be "
             f"optimistic; {REMEDY}"
         )
     return Patients(
@@ -153,10 +154,10 @@ def _entries(path: Path) -> dict[str, str]:
 
 def _keys(case: Case, folder: Path) -> set[str]:
     """What a table may call a case."""
-    keys = {case.id, escaped(case.path.name), escaped(case.path.stem)}
+    keys = {case.id, escaped(case.path.name), escaped(formats.stem(case.path))}
     if case.path.is_relative_to(folder):
         inner = case.path.relative_to(folder)
-        keys |= {escaped(inner.as_posix()), escaped(inner.with_suffix("").as_posix())}
+        keys |= {escaped(inner.as_posix()), escaped(inner.with_name(formats.stem(inner)).as_posix())}
     return keys
 
 

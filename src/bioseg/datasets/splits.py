@@ -34,21 +34,25 @@ def ordered(
     """The sorted cases cut by shares: 60/20/20 of 267 are 160, 53 and 54.
 
     With ``whole_patients`` a cut that would divide a patient's cases moves behind the last of them; without, as in the
-    published splits that this reproduces, a patient may be in two parts.
+    published splits that this reproduces, a patient may be in two parts; the slices of one file never are.
     """
     ranked = _sorted(cases)
     first, second = int(len(ranked) * parts[0]), int(len(ranked) * (parts[0] + parts[1]))
     if whole_patients:
         first, second = _patient_end(ranked, first), _patient_end(ranked, second)
+    first, second = _file_start(ranked, first), _file_start(ranked, second)
     return Split(ranked[:first], ranked[first:second], ranked[second:])
 
 
 def ordered_tail(cases: Sequence[Case], *, validation: Fraction, test: Whole = 0) -> Split:
-    """The last ``test`` of the sorted cases test, the last share of the others validates: 2 and .1 of 670 are 601/67/2."""
+    """The last ``test`` of the sorted cases test, the last share of the others validates: 2 and .1 of 670 are 601/67/2.
+
+    A part begins with the first slice of a file.
+    """
     ranked = _sorted(cases)
-    end = max(0, len(ranked) - test)
+    end = _file_start(ranked, max(0, len(ranked) - test))
     rest, last = ranked[:end], ranked[end:]
-    cut = max(0, len(rest) - max(1, round(len(rest) * validation)))
+    cut = _file_start(rest, max(0, len(rest) - max(1, round(len(rest) * validation))))
     return Split(rest[:cut], rest[cut:], last)
 
 
@@ -212,6 +216,13 @@ def _flat(groups: Iterable[Sequence[Case]]) -> tuple[Case, ...]:
 def _patient_end(cases: Sequence[Case], cut: int) -> int:
     while 0 < cut < len(cases) and cases[cut].group == cases[cut - 1].group:
         cut += 1
+    return cut
+
+
+def _file_start(cases: Sequence[Case], cut: int) -> int:
+    """A cut between two slices of one file moves before the first of them."""
+    while 0 < cut < len(cases) and cases[cut].plane is not None and cases[cut].path == cases[cut - 1].path:
+        cut -= 1
     return cut
 
 

@@ -4,8 +4,8 @@ from importlib.util import find_spec
 
 _DICOM = {  # name → (transfer syntax UID, the packages that add it)
     "DICOM JPEG baseline": ("1.2.840.10008.1.2.4.50", "pillow"),
-    "DICOM JPEG extended (12-bit)": ("1.2.840.10008.1.2.4.51", "pylibjpeg pylibjpeg-libjpeg"),
-    "DICOM JPEG lossless": ("1.2.840.10008.1.2.4.70", "pylibjpeg pylibjpeg-libjpeg"),
+    "DICOM JPEG extended (12-bit)": ("1.2.840.10008.1.2.4.51", "python-gdcm"),
+    "DICOM JPEG lossless": ("1.2.840.10008.1.2.4.70", "python-gdcm"),
     "DICOM JPEG-LS": ("1.2.840.10008.1.2.4.80", "pyjpegls"),
     "DICOM JPEG 2000": ("1.2.840.10008.1.2.4.90", "pylibjpeg pylibjpeg-openjpeg"),
     "DICOM High-Throughput JPEG 2000": ("1.2.840.10008.1.2.4.201", "pylibjpeg pylibjpeg-openjpeg"),
@@ -33,9 +33,8 @@ def codecs() -> dict[str, str]:
 
 def _dicom(uid: str) -> str:
     """What decodes a transfer syntax; empty if nothing does."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, JPEGExtended12Bit
+    from pydicom.uid import UID
 
-    plugins = get_decoder(UID(uid)).available_plugins
-    eight_bits_only = ("pillow",) if uid == JPEGExtended12Bit else ()
-    return ", ".join(plugin for plugin in plugins if plugin not in eight_bits_only)
+    from bioseg.images.dicom import decoder_of
+
+    return decoder_of(UID(uid))

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,8 @@ from typing import Any, cast
 import numpy as np
 
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage
+from bioseg.images.raw_image import AGAIN, Acquisition, Grid, RawImage, UnreadableImage
+from bioseg.images.suffixes import suffix
 from bioseg.types import Array
 
 SECONDS = (15.0, 1e-6)
@@ -34,15 +36,28 @@ MAX_PROCESSES = max(2, min(8, os.cpu_count() or 1))
 """Decoders at work at the same time; further threads wait for one."""
 
 
-def read_size(source: Path | bytes, level: int = 0) -> tuple[int, int]:
-    """(rows, cols) from an image's header.
+@dataclass(frozen=True)
+class Facts:
+    """What a header says: (rows, cols) of an image in the file, how many there are, and the grid of a volume."""
+
+    shape: tuple[int, int]
+    planes: int
+    grid: Grid | None
+
+
+def read_facts(source: Path | bytes, level: int = 0) -> Facts:
+    """What an image's header says.
 
     Raises:
         UnreadableImage: See :func:`bioseg.images.formats.read`; the message does not name the file.
     """
     message, _ = _pool().ask(source, header_only=True, max_pixels=sys.maxsize, level=level)
     rows, cols = message["shape"]
-    return rows, cols
+    grid = None
+    if message["grid"]:
+        shape, affine, placed = message["grid"]
+        grid = Grid((shape[0], shape[1], shape[2]), tuple(map(tuple, affine)), placed)
+    return Facts((rows, cols), message["planes"], grid)
 
 
 def read_image(source: Path | bytes, max_pixels: int, plane: int | None = None, level: int = 0) -> RawImage:
@@ -106,7 +121,7 @@ class _Pool:
         path = None if isinstance(source, bytes) else os.fsencode(os.path.abspath(source)).decode("latin-1")
         request: Message = {
             "path": path,
-            "suffix": ".dcm" if isinstance(source, bytes) else source.suffix.lower(),  # DICOM, if nothing else
+            "suffix": ".dcm" if isinstance(source, bytes) else suffix(source),  # DICOM, if nothing else
             "bytes": len(content),
             "header_only": header_only,
             "max_pixels": max_pixels,
@@ -221,7 +236,7 @@ class _Decoder:
         if request["header_only"] or "error" in message:
             return message, np.empty(0)
         rows, cols = message["shape"]
-        self._allow(least + per_pixel * rows * cols)
+        self._allow(least + per_pixel * rows * cols * message["planes"])
         message = unpack(self._fill)
         if "error" in message:
             return message, np.empty(0)

@@ -1,19 +1,29 @@
-"""DICOM files with one frame, read with pydicom."""
+"""DICOM files, read with pydicom; each frame of a multi-frame file is an image.
 
+Values are those of the modality: a modality LUT is looked up, a rescale is kept as slope and intercept (PS3.3 C.11.1). Windows and
+VOI LUTs, which only say how to show them, are not applied.
+"""
+
+import io
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from bioseg.images import jpeg_12_bit
 from bioseg.images.raw_image import Acquisition, Header, RawImage, UnreadableImage, from_pixels
-from bioseg.types import printable
+from bioseg.types import Array, printable
 
+_GDCM = "gdcm"
+_PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "pydicom", _GDCM)
+"""Which decoder is taken where several can: the small ones, and GDCM for what they cannot."""
 PLANES = ("SAGITTAL", "CORONAL", "AXIAL")
 """Of a slice whose normal points along x, y or z of the patient."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -26,7 +36,7 @@ def open_header(file: BinaryIO) -> Header | None:
         None where the file has no DICOM mark, and nothing in it looks like a DICOM image either.
 
     Raises:
-        UnreadableImage: It holds no pixels, or more than one frame.
+        UnreadableImage: It holds no pixels.
     """
     marked = file.read(132)[128:] == b"DICM"
     try:
@@ -41,10 +51,24 @@ def open_header(file: BinaryIO) -> Header | None:
         if not header:
             raise ValueError("nothing after its first group")
         raise _without_pixels(header)
-    frames = int(_number(header, "NumberOfFrames", 1))
-    if frames not in (0, 1):
-        raise UnreadableImage(f"{frames} frames in one DICOM file; save the one to use as a file of its own")
-    return Header((int(header.Rows), int(header.Columns)), lambda plane: _decode(file))
+    frames = max(1, int(_number(header, "NumberOfFrames", 1)))
+    if frames > 1:
+        _check_length(file, header, frames)
+
+    @cache
+    def dataset() -> Dataset:
+        return _dataset(file, pixels=True)
+
+    return Header((int(header.Rows), int(header.Columns)), lambda plane: _decode(dataset(), plane), frames)
+
+
+def _check_length(file: BinaryIO, header: Dataset, frames: int) -> None:
+    """Refuse a file that is too short for its frames, where they are not compressed."""
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_transfer_syntax and not (syntax.is_compressed or syntax.is_deflated):
+        bits = frames * int(header.Rows) * int(header.Columns) * int(_number(header, "BitsAllocated", 1))
+        if (found := file.seek(0, io.SEEK_END)) * 8 < bits:
+            raise ValueError(f"{found:,} bytes for {frames} frames")
 
 
 def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:
@@ -56,25 +80,56 @@ def _dataset(file: BinaryIO, *, pixels: bool) -> Dataset:
     return dataset
 
 
-def _decode(file: BinaryIO) -> RawImage:
-    dataset = _dataset(file, pixels=True)
+def _decode(dataset: Dataset, frame: int) -> RawImage:
     if not any(keyword in dataset for keyword in _PIXELS):
         raise _without_pixels(dataset)
-    _check_syntax(dataset.file_meta.TransferSyntaxUID)
-    pixels = pixel_array(dataset)
+    pixels = _pixels(dataset, frame)
+    measures = _group(dataset, frame, "PixelMeasuresSequence")
+    between = _number(measures, "SpacingBetweenSlices", 0.0)
+    known: dict[str, Any] = {
+        **(_spacing(measures) or _spacing(dataset)),
+        "acquisition": _acquisition(dataset, frame),
+        "slice_spacing_mm": abs(between or _number(dataset, "SpacingBetweenSlices", 0.0)) or None,
+        "inverted": dataset.PhotometricInterpretation == "MONOCHROME1",
+    }
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        coloured = from_pixels(apply_color_lut(pixels, dataset))
-        return replace(coloured, **_spacing(dataset), acquisition=_acquisition(dataset))
-    raw_image = from_pixels(pixels)
+        return replace(from_pixels(apply_color_lut(pixels, dataset)), **known)
+    if table := _value(dataset, "ModalityLUTSequence"):
+        return replace(_looked_up(pixels, dataset, table[0]), **known)
+    raw_image, values = from_pixels(pixels), _group(dataset, frame, "PixelValueTransformationSequence")
     return replace(
         raw_image,
-        **_spacing(dataset),
-        acquisition=_acquisition(dataset),
-        inverted=dataset.PhotometricInterpretation == "MONOCHROME1",
-        slope=_number(dataset, "RescaleSlope", 1.0),
-        intercept=_number(dataset, "RescaleIntercept", 0.0),
+        **known,
+        slope=_number(values, "RescaleSlope", _number(dataset, "RescaleSlope", 1.0)),
+        intercept=_number(values, "RescaleIntercept", _number(dataset, "RescaleIntercept", 0.0)),
         white=None if raw_image.white is None else 2.0 ** (dataset.BitsStored - dataset.PixelRepresentation) - 1,
     )
+
+
+def _pixels(dataset: Dataset, frame: int) -> Array:
+    decoder = _decoder(dataset)
+    if decoder == _GDCM and dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit:
+        return jpeg_12_bit.decode(dataset, frame)
+    return pixel_array(dataset, index=frame, decoding_plugin=decoder)
+
+
+def _looked_up(pixels: Array, dataset: Dataset, table: Dataset) -> RawImage:
+    count, first, bits = table.LUTDescriptor
+    item, own = Dataset(table), Dataset()
+    item.LUTDescriptor = [count, first, 8 if bits <= 8 else 16]  # pydicom knows no others
+    own.file_meta, own.ModalityLUTSequence = dataset.file_meta, [item]
+    values = apply_modality_lut(pixels.astype(np.int32), own)  # which leaves room for any first value
+    return replace(from_pixels(values), white=2.0**bits - 1)
+
+
+def _group(dataset: Dataset, frame: int, keyword: str) -> Dataset:
+    """The functional group of one frame, or else the one that all share; empty where there is none."""
+    for place, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        groups = _value(dataset, place) or []
+        group = _value(groups[index], keyword) if index < len(groups) else None
+        if group:
+            return group[0]  # type: ignore[no-any-return]
+    return Dataset()
 
 
 def _without_pixels(dataset: Dataset) -> UnreadableImage:
@@ -82,23 +137,42 @@ def _without_pixels(dataset: Dataset) -> UnreadableImage:
     return UnreadableImage(f"a DICOM file without pixels (modality {modality!r}); leave it out or export it again")
 
 
-def _check_syntax(syntax: UID) -> None:
-    """Refuse a transfer syntax that nothing here decodes."""
+def _decoder(dataset: Dataset) -> str:
+    """The name of what decodes the pixels; empty where they are not compressed.
+
+    Raises:
+        UnreadableImage: Nothing here does.
+    """
+    syntax: UID = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax:
         raise UnreadableImage(
             f"DICOM transfer syntax {str(syntax)[:64]!r} is not known; convert it with 'gdcmconv --raw'"
         )
     if not syntax.is_compressed:
-        return
+        return ""
+    if chosen := decoder_of(syntax, int(_number(dataset, "BitsStored", 8))):
+        return chosen
+    raise UnreadableImage(
+        f"DICOM transfer syntax {syntax.name} is not supported here ('bioseg doctor' lists what is); "
+        "convert it with 'gdcmconv --raw'"
+    )
+
+
+def decoder_of(syntax: UID, bits: int = 16) -> str:
+    """Which of the installed decoders is used for a compression; empty: none can.
+
+    Args:
+        syntax: The transfer syntax.
+        bits: Stored per sample; Pillow's JPEG decoders stop at 8.
+    """
+    if syntax == JPEGExtended12Bit and bits > 8:
+        return _GDCM if jpeg_12_bit.AVAILABLE else ""
     try:
-        available = get_decoder(syntax).is_available
+        available = get_decoder(syntax).available_plugins
     except NotImplementedError:
-        available = False
-    if not available:
-        raise UnreadableImage(
-            f"DICOM transfer syntax {syntax.name} is not supported here ('bioseg doctor' lists what is); "
-            "convert it with 'gdcmconv --raw'"
-        )
+        return ""
+    able = [plugin for plugin in available if plugin != "pillow" or syntax == JPEGBaseline8Bit or bits <= 8]
+    return min(able, key=lambda plugin: _PREFERRED.index(plugin) if plugin in _PREFERRED else 99, default="")
 
 
 def _spacing(dataset: Dataset) -> dict[str, Any]:
@@ -112,11 +186,12 @@ def _spacing(dataset: Dataset) -> dict[str, Any]:
     return {}
 
 
-def _acquisition(dataset: Dataset) -> Acquisition:
+def _acquisition(dataset: Dataset, frame: int) -> Acquisition:
+    orientation = _group(dataset, frame, "PlaneOrientationSequence")
     return Acquisition(
         _word(dataset, "Modality"),
         _word(dataset, "BodyPartExamined"),
-        _word(dataset, "ViewPosition") or _plane(dataset),
+        _word(dataset, "ViewPosition") or _plane(orientation) or _plane(dataset),
     )
 
 

@@ -1,4 +1,4 @@
-"""Image files: PNG, JPEG, TIFF, GIF, BMP, DICOM and headerless ones, returned as the file has them.
+"""Image files: PNG, JPEG, TIFF, GIF, BMP, DICOM, volumes, micrographs and headerless ones, returned as the file has them.
 
 Polarity, rescaling, windows and sizes are facts here and steps in :mod:`bioseg.images.prepare`. The kind of a file is
 known by its first bytes, not by its name. The header is read first, so that a size nobody can hold is refused before
@@ -18,19 +18,18 @@ import numpy as np
 
 from bioseg.images import decoder_pool
 from bioseg.images.dataset import content_of
+from bioseg.images.decoder_pool import Facts
 from bioseg.images.raw_image import AGAIN, Acquisition, RawImage, UnreadableImage, check_size, from_pixels
+from bioseg.images.suffixes import FLAT, SUFFIXES, stem, suffix
 from bioseg.types import Array, RawFormat, Reader, printable
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "is_image", "may_be_dicom", "read",
-    "read_with", "size", "to_raw_image",
+    "FLAT", "MAX_PIXELS", "SUFFIXES", "Acquisition", "RawImage", "UnreadableImage", "check_file", "facts", "is_image",
+    "may_be_dicom", "planes", "read", "read_with", "size", "stem", "suffix", "to_raw_image",
 ]  # fmt: skip
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".gif", ".bmp", ".dcm"})
-"""Lower-case suffixes of the files that describe themselves; DICOM files often have none, or any."""
 
 MAX_PIXELS = 150_000_000
 
@@ -59,15 +58,15 @@ def read(
     Args:
         source: The file, or the content of one.
         raw: What a headerless file does not say of itself; None for all others.
-        plane: Which image of a file that holds several, from 0; None for a file that holds one.
+        plane: Which image of a file that holds several (frames, slices, pages), from 0; None for a file with one.
         level: Of a pyramid (OME-TIFF, SVS), 0 for the largest.
         max_pixels: Images with more are refused from their header, before they are decoded.
 
     Raises:
         UnreadableImage: The file is missing, no regular file, empty, damaged, cut short, too large, or of a kind or
-            type of pixel that is not supported; it holds no image, no number or more than one image; its size is not
-            that of ``raw``; or decoding took more time or memory than :data:`bioseg.images.decoder_pool.SECONDS` and
-            ``MEMORY`` allow.
+            type of pixel that is not supported; it holds no image, no number, or several images of which ``plane``
+            names none; its size is not that of ``raw``; or decoding took more time or memory than
+            :data:`bioseg.images.decoder_pool.SECONDS` and ``MEMORY`` allow.
     """
     with _named(source):
         if not raw:
@@ -130,14 +129,35 @@ def size(source: Path | bytes, raw: RawFormat | None = None, *, level: int = 0) 
     """
     with _named(source):
         if not raw:
-            return decoder_pool.read_size(source, level)
+            return decoder_pool.read_facts(source, level).shape
         _check_length(source, raw)
         return raw.shape
 
 
+def facts(source: Path | bytes) -> Facts:
+    """What the header of a file that describes itself says: size, number of planes, and the grid of a volume.
+
+    Raises:
+        UnreadableImage: As :func:`read`, as far as a header tells.
+    """
+    with _named(source):
+        return decoder_pool.read_facts(source)
+
+
+def planes(source: Path | bytes) -> int:
+    """How many images a file that describes itself holds: frames, slices, pages.
+
+    Raises:
+        UnreadableImage: As :func:`read`, as far as a header tells.
+    """
+    if isinstance(source, Path) and suffix(source) in FLAT:
+        return 1
+    return facts(source).planes
+
+
 def may_be_dicom(path: Path) -> bool:
     """Whether a file's name is none of another kind of image."""
-    return path.suffix.lower() not in SUFFIXES - {".dcm"}
+    return suffix(path) not in SUFFIXES - {".dcm"}
 
 
 def is_image(path: Path) -> bool:
@@ -149,7 +169,7 @@ def is_image(path: Path) -> bool:
         return False
     try:
         check_file(path)
-        if path.suffix.lower() in SUFFIXES:
+        if suffix(path) in SUFFIXES:
             return True
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"

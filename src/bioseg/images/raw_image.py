@@ -51,10 +51,11 @@ class RawImage:
         white: The largest value of ``pixels`` that the format or its bit depth can hold (1, 255, 4095, 65535; 32767 for
             signed 16-bit); None for floating point.
         spacing_from: Who gives ``spacing_mm``: "PixelSpacing", "ImagerPixelSpacing (at the detector, magnified)",
-            "OME-TIFF", "ImageJ", "SVS", "layout"; empty where there is none.
+            "OME-TIFF", "ImageJ", "SVS", "volume", "microscope", "layout"; empty where there is none.
         channels: Names of measured channels (stains, sequences), numbers from 1 where the file has no names; empty for an
             image in grey, RGB or RGBA.
         acquisition: How it was taken; None where the file is not DICOM.
+        slice_spacing_mm: Distance between the centres of neighbouring slices, mm, where the file says it.
 
     Raises:
         UnreadableImage: ``channels`` names another number of them than ``pixels`` has.
@@ -69,6 +70,7 @@ class RawImage:
     spacing_from: str = ""
     channels: tuple[str, ...] = ()
     acquisition: Acquisition | None = None
+    slice_spacing_mm: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that are not one per channel."""
@@ -85,19 +87,37 @@ class RawImage:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """The voxels of a volume, and where they lie in the patient.
+
+    Attributes:
+        shape: Voxels along each axis of the file.
+        affine: Three rows of four numbers: from a voxel's indices to mm to the patient's right, front and top (RAS), as in
+            NIfTI. Where the file does not place it, the first axis runs to the patient's left and the second to the back.
+        placed: Whether the file says so.
+    """
+
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...]
+    placed: bool = True
+
+
+@dataclass(frozen=True)
 class Header:
     """What a file says of itself before its pixels are decoded.
 
     Attributes:
-        shape: (rows, cols).
-        decode: (number of a plane, from 0) → that image.
-        planes: How many images of this shape there are: slices, points in time, frames.
+        shape: (rows, cols) of an image in it.
+        decode: One of its planes, counted from 0 → the image.
+        planes: Images of this shape that the file holds: frames, slices, points in time or pages.
+        grid: Of a volume, whose slices the planes are.
         levels: (rows, cols) of each level of a pyramid, the largest first; empty where there is none.
     """
 
     shape: tuple[int, int]
     decode: Callable[[int], RawImage]
     planes: int = 1
+    grid: Grid | None = None
     levels: tuple[tuple[int, int], ...] = ()
 
 

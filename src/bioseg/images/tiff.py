@@ -68,7 +68,8 @@ def open_header(file: BinaryIO, level: int = 0) -> Header:
         number, slice_ = divmod(plane, depth)
         return _decode(file, frames[number], slice_ if depth > 1 else None, metadata)
 
-    return Header((page.imagelength, page.imagewidth), decode, len(frames) * depth, levels if len(levels) > 1 else ())
+    shape = (page.imagelength, page.imagewidth)
+    return Header(shape, decode, len(frames) * depth, levels=levels if len(levels) > 1 else ())
 
 
 def _next_page(tiff: Any) -> int:

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import warnings
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields
 from typing import BinaryIO
 
 import numpy as np
@@ -21,11 +21,13 @@ from PIL import Image
 from bioseg.images import limits
 from bioseg.images.decoding import open_image
 from bioseg.images.messages import Message, pack, unpack
-from bioseg.images.raw_image import AGAIN, RawImage, UnreadableImage, check_size
+from bioseg.images.raw_image import AGAIN, Header, RawImage, UnreadableImage, check_size
 from bioseg.types import Array
 
 GRACE_SECONDS = 10
 """The other process ends this one when a limit has passed; this one ends itself later, in case the other is gone."""
+MAX_PLANES = 100_000
+"""A header that tells of more lies."""
 _UNSUPPORTED = re.compile(
     "unsupported|not support|not a known|cannot handle|not implemented|missing dependencies", re.I
 )
@@ -78,25 +80,50 @@ def main() -> None:
         _answer(request, content, pipes)
 
 
+@dataclass
+class _Kept:
+    """The last file that held several planes, open: a packed volume is not unpacked again for every slice of it."""
+
+    key: object = None
+    file: BinaryIO | None = None
+    header: Header | None = None
+
+    def drop(self) -> None:
+        """Close it."""
+        if self.file:
+            self.file.close()
+        self.key = self.file = self.header = None
+
+
+_KEPT = _Kept()
+
+
 def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
     """Send the header's shape and, unless only that is wanted, the image; or an error instead of either."""
     memory, memory_per_pixel = request["memory"]
     seconds, seconds_per_pixel = (request["seconds"][0] + GRACE_SECONDS, request["seconds"][1])
+    whole = False
     try:
-        with _opened(request, content) as file:
-            limits.allow(seconds, memory)
-            header = open_image(file, request["suffix"], request["level"])
-            check_size(header.shape, request["max_pixels"], header.levels)
-            pipes.send({"shape": header.shape})
-            if request["header_only"]:
-                return
-            pixels = header.shape[0] * header.shape[1]
-            memory += memory_per_pixel * pixels
-            limits.allow(seconds + seconds_per_pixel * pixels, memory)
-            raw_image = header.decode(_plane(request["plane"], header.planes))
-            if raw_image.pixels.shape[:2] != header.shape:
-                raise ValueError(f"pixels {raw_image.pixels.shape}, header {header.shape}")
-            _send_image(raw_image, pipes)
+        limits.allow(seconds, memory)
+        header = _header(request, content)
+        check_size(header.shape, request["max_pixels"], header.levels)
+        if not 1 <= header.planes <= MAX_PLANES:
+            raise ValueError(f"{header.planes:,} planes")
+        pixels = header.shape[0] * header.shape[1]
+        grid = header.grid and (header.grid.shape, header.grid.affine, header.grid.placed)
+        if request["header_only"]:
+            pipes.send({"shape": header.shape, "planes": header.planes, "grid": grid})
+            whole = True
+            return
+        plane = _plane(request["plane"], header.planes)
+        pipes.send({"shape": header.shape, "planes": header.planes})
+        memory += memory_per_pixel * pixels
+        limits.allow(seconds + seconds_per_pixel * pixels * header.planes, memory)
+        raw_image = header.decode(plane)
+        if raw_image.pixels.shape[:2] != header.shape:
+            raise ValueError(f"pixels {raw_image.pixels.shape}, header {header.shape}")
+        _send_image(raw_image, pipes)
+        whole = True
     except UnreadableImage as fault:
         pipes.send({"error": str(fault)})
     except MemoryError:
@@ -108,20 +135,38 @@ def _answer(request: Message, content: bytearray, pipes: _Pipes) -> None:
         pipes.send({"error": _explain(fault)})
     finally:
         limits.lift()
+        if not whole or _KEPT.key is None:
+            _KEPT.drop()
+
+
+def _header(request: Message, content: bytearray) -> Header:
+    """Of the file that is asked for; of the one that is kept open if it is that and unchanged."""
+    path = None if request["path"] is None else request["path"].encode("latin-1")
+    key = None
+    if path is not None:
+        facts = os.stat(path)
+        key = (path, request["level"], facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    if key is not None and key == _KEPT.key and _KEPT.header:
+        return _KEPT.header
+    _KEPT.drop()
+    _KEPT.file = io.BytesIO(content) if path is None else open(path, "rb")  # noqa: SIM115, kept open
+    header = open_image(_KEPT.file, request["suffix"], request["level"])
+    if header.planes > 1:
+        _KEPT.key, _KEPT.header = key, header
+    return header
 
 
 def _plane(asked: int | None, planes: int) -> int:
-    """Which plane to decode, from 0."""
+    """Which plane to decode, from 0.
+
+    Raises:
+        UnreadableImage: There is no such plane, or there are several and none is asked for.
+    """
     if asked is None and planes > 1:
         raise UnreadableImage(f"{planes} planes in one file; give --plane 1…{planes}, or save one as a file of its own")
     if not 0 <= (asked or 0) < planes:
-        raise UnreadableImage(f"plane {(asked or 0) + 1} is asked for; it has {planes}")
+        raise UnreadableImage(f"has no plane {(asked or 0) + 1}, but {planes}; give another --plane")
     return asked or 0
-
-
-def _opened(request: Message, content: bytearray) -> BinaryIO:
-    path: str | None = request["path"]
-    return io.BytesIO(content) if path is None else open(path.encode("latin-1"), "rb")
 
 
 def _send_image(raw_image: RawImage, pipes: _Pipes) -> None:

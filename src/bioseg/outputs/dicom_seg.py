@@ -21,7 +21,7 @@ from bioseg import files
 from bioseg.outputs.dicom_header import number, numbers, read_header
 from bioseg.outputs.names import REPORT, SEG, printable
 from bioseg.outputs.structures import Code, Structure, structure_named
-from bioseg.types import BiosegError, Mask, Problem
+from bioseg.types import BiosegError, Case, Mask, Problem
 
 REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 MAY_BE_EMPTY = (
@@ -63,6 +63,7 @@ class Frame:
         names: What each mask shows.
         packed: The masks [segments, rows, cols], a bit per pixel.
         shape: (rows, cols).
+        plane: Which frame of a file that holds several, from 0; None: the file holds one.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Frame:
     names: tuple[str, ...]
     packed: NDArray[np.uint8]
     shape: tuple[int, int]
+    plane: int | None = None
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -96,21 +98,29 @@ class Segmentations:
     report: Report | None = None
     foreign: list[Path] = field(default_factory=list)
     _frames: dict[Path, Frame] = field(default_factory=dict)
+    _headers: dict[Path, Dataset | None] = field(default_factory=dict)
 
-    def add(self, path: Path, source: Path | bytes, masks: Mapping[str, Mask]) -> None:
+    def add(self, case: Case, masks: Mapping[str, Mask]) -> None:
         """Keep the masks [rows, cols] of one image, packed to a bit per pixel.
 
         Args:
-            path: Of the image.
-            source: Its file, or the content of one.
+            case: The image.
             masks: By the name of what they show, see :meth:`Algorithm.segment`; each becomes a segment. They may overlap.
         """
-        header = read_header(source)
+        header = read_header(case.image) if case.plane is None else self._header_of_many(case)
         if header is None:
-            self.foreign.append(path)
+            self.foreign.append(case.place)
         else:
-            planes = np.stack(list(masks.values()))
-            self._frames[path] = Frame(path, header, tuple(masks), np.packbits(planes), planes.shape[1:])
+            packed = np.stack(list(masks.values()))
+            self._frames[case.place] = Frame(
+                case.path, header, tuple(masks), np.packbits(packed), packed.shape[1:], case.plane
+            )
+
+    def _header_of_many(self, case: Case) -> Dataset | None:
+        """The header of a file with several frames, which is long, read once."""
+        if case.path not in self._headers:
+            self._headers[case.path] = read_header(case.image)
+        return self._headers[case.path]
 
     def write(self, out: Path, names: Mapping[str, str]) -> list[Problem]:
         """Write one SEG for the images of each series, called after the first of them; returns those that have none.
@@ -125,7 +135,8 @@ class Segmentations:
         """
         problems, series = list[Problem](), dict[tuple[str, ...], dict[str, Frame]]()
         order = {path: index for index, path in enumerate(names)}
-        for path, frame in sorted(self._frames.items(), key=lambda item: order[printable(item[0])]):
+        for _, frame in sorted(self._frames.items(), key=lambda item: order[printable(item[0])]):
+            path = frame.path
             try:
                 key, instance = _series_of(frame)
                 if instance in (known := series.setdefault(key, {})):
@@ -139,7 +150,7 @@ class Segmentations:
             own = (header.SeriesInstanceUID, header.get("FrameOfReferenceUID", ""))
             uid, report_uid = uids.setdefault(own, (generate_uid(None), generate_uid(None)))
             counts[uid] += 1
-            stems = [out / names[printable(frame.path)] for frame in frames]
+            stems = list(dict.fromkeys(out / names[printable(frame.path)] for frame in frames))
             for old in [_named(stem, SEG) for stem in stems[1:]] + [_named(stem, REPORT) for stem in stems]:
                 old.unlink(missing_ok=True)
             try:
@@ -174,7 +185,7 @@ def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number:
     """A DICOM SEG with a frame for every image and segment, empty masks too.
 
     Args:
-        frames: Of one series and size, with masks of the same names.
+        frames: Of one series and size, or of one file with several frames; with masks of the same names.
         algorithm: Goes into the segments' algorithm identification.
         series_uid: Of the series of SEG objects that it belongs to.
         number: Which of that series it is, from 1.
@@ -188,8 +199,8 @@ def make(frames: Sequence[Frame], algorithm: Algorithm, series_uid: str, number:
     shown = algorithm.structure.name if len(names) == 1 else ", ".join(names)
     try:
         segmentation = highdicom.seg.Segmentation(
-            source_images=[frame.header for frame in frames],
-            pixel_array=np.stack([frame.masks for frame in frames]).transpose(0, 2, 3, 1),
+            source_images=[frame.header for frame in frames] if frames[0].plane is None else [frames[0].header],
+            pixel_array=_masks(frames),
             segmentation_type="BINARY",
             segment_descriptions=[
                 _segment(algorithm, number, algorithm.segment(name)) for number, name in enumerate(names, 1)
@@ -221,6 +232,17 @@ def content(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def _masks(frames: Sequence[Frame]) -> NDArray[np.bool_]:
+    """[frames, rows, cols, segments]; of a file with several frames all of them, empty where one was not predicted."""
+    masks = np.stack([frame.masks for frame in frames]).transpose(0, 2, 3, 1)
+    planes = [frame.plane for frame in frames if frame.plane is not None]
+    if not planes:
+        return masks
+    whole = np.zeros((int(frames[0].header.NumberOfFrames), *masks.shape[1:]), np.bool_)
+    whole[planes] = masks
+    return whole
 
 
 def _named(stem: Path, suffix: str) -> Path:
@@ -280,22 +302,25 @@ def _series_of(frame: Frame) -> tuple[tuple[str, ...], str]:
             setattr(header, keyword, "")
     if not _AGE.fullmatch(str(header.get("PatientAge", ""))):
         header.pop("PatientAge", None)
+    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape), *frame.names)
+    if frame.plane is not None:
+        return (*own, header.SOPInstanceUID), f"{header.SOPInstanceUID} {frame.plane}"
     plane = [numbers(header, keyword, count) for keyword, count in PLANE]
     if any(values is None for values in plane) and "ImagePositionPatient" in header:
         del header.ImagePositionPatient  # half of a place is none
     placed = "FrameOfReferenceUID" in header and "ImagePositionPatient" in header
     if placed and "SliceThickness" not in header:
         header.SliceThickness = None
-    own = (header.StudyInstanceUID, header.SeriesInstanceUID, *map(str, frame.shape), *frame.names)
     lies = (header.FrameOfReferenceUID, *map(str, plane[1:])) if placed else (header.SOPInstanceUID,)
     return (*own, *lies), header.SOPInstanceUID
 
 
 def _phases(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """The first image of every place, the second, and so on, by trigger time: a SEG holds one mask of a place."""
+    """The first image of every place, the second, and so on, by trigger time: a SEG holds one mask of a place, or of a frame."""
     places = defaultdict[str, list[Frame]](list)
     for frame in frames:
-        places[str(frame.header.get("ImagePositionPatient", ""))].append(frame)
+        place = frame.header.get("ImagePositionPatient", "") if frame.plane is None else frame.plane
+        places[str(place)].append(frame)
     phases = zip_longest(*(sorted(place, key=_moment) for place in places.values()))
     return [[frame for frame in phase if frame is not None] for phase in phases]
 

@@ -37,8 +37,8 @@ OF_IMAGE: Mapping[str, tuple[Code, Code]] = {
 }
 """The same of both lungs together."""
 
-FrameNumbers = dict[tuple[int, str], int]
-"""(segment, SOPInstanceUID of the image) → which frame of the SEG holds its mask, from 1."""
+FrameNumbers = dict[tuple[int, str, int | None], int]
+"""(segment, SOPInstanceUID of the image, its frame from 1 if it has several) → which frame of the SEG holds its mask, from 1."""
 
 
 def make(algorithm: Algorithm, segmentation: Dataset, frames: Sequence[Frame], series_uid: str, number: int) -> Dataset:
@@ -65,7 +65,7 @@ def make(algorithm: Algorithm, segmentation: Dataset, frames: Sequence[Frame], s
         imaging_measurements=[*groups, *_volumes(algorithm, segmentation, frames, places)],
     )
     return sr.ComprehensiveSR(
-        evidence=[*(frame.header for frame in frames), segmentation],
+        evidence=[*{frame.header.SOPInstanceUID: frame.header for frame in frames}.values(), segmentation],
         content=report,
         series_instance_uid=series_uid,
         series_number=2,
@@ -95,7 +95,9 @@ def _of_image(
     groups: list[Any] = []
     masks = dict(zip(frame.names, frame.masks, strict=True))
     image = f" in image {index}" if index else ""
-    source = sr.SourceImageForSegmentation.from_source_image(frame.header)
+    frame_number = None if frame.plane is None else frame.plane + 1
+    which = None if frame_number is None else [frame_number]
+    source = sr.SourceImageForSegmentation.from_source_image(frame.header, which)
     for number, (name, mask) in enumerate(masks.items(), 1):
         structure = algorithm.segment(name)
         measured = anatomy.measure_mask(structure, mask, place)
@@ -107,7 +109,7 @@ def _of_image(
                     sr.ReferencedSegmentationFrame(
                         segmentation.SOPClassUID,
                         segmentation.SOPInstanceUID,
-                        numbers[number, frame.header.SOPInstanceUID],
+                        numbers[number, frame.header.SOPInstanceUID, frame_number],
                         number,
                         source,
                     )
@@ -121,7 +123,7 @@ def _of_image(
         if together:
             groups.append(
                 sr.MeasurementsAndQualitativeEvaluations(
-                    source_images=[sr.SourceImageForMeasurementGroup.from_source_image(frame.header)],
+                    source_images=[sr.SourceImageForMeasurementGroup.from_source_image(frame.header, which)],
                     measurements=together,
                     **_about(algorithm, algorithm.structure, f"thorax{image}"),
                 )
@@ -211,9 +213,11 @@ def _frame_alone(reference: Any) -> Any:
 
 
 def _frame_numbers(segmentation: Dataset) -> FrameNumbers:
-    numbers, shared = {}, segmentation.SharedFunctionalGroupsSequence[0]
+    numbers: FrameNumbers = {}
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
     for number, frame in enumerate(segmentation.PerFrameFunctionalGroupsSequence, 1):
-        source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0]
         segment = (frame if "SegmentIdentificationSequence" in frame else shared).SegmentIdentificationSequence[0]
-        numbers[segment.ReferencedSegmentNumber, str(source)] = number
+        which = source.get("ReferencedFrameNumber")
+        numbers[segment.ReferencedSegmentNumber, str(source.ReferencedSOPInstanceUID), which] = number
     return numbers

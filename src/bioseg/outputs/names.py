@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bioseg.types import BiosegError, Case
+from bioseg.images.suffixes import stem
+from bioseg.types import BiosegError, Case, plane_name
 
 MASK, LABELS, PROBABILITY, CLASSES = ".png", ".labels.png", ".probability.png", ".classes.tif"
 SEG, REPORT = ".seg.dcm", ".sr.dcm"
@@ -30,14 +31,15 @@ def printable(path: Path) -> str:
 def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | None = None) -> list[str]:
     """One name per image, with ``/`` where it lies in a sub-folder of ``out``.
 
-    It is the image's stem in the case's ``folder``. Where stems repeat, a case without one has its folder's name in front,
-    and where that is taken, any has a number. Bytes of a name that are not UTF-8, and control characters, are written as
-    ``%E9``; what is left of one over :data:`LONGEST` bytes is made unique by a hash.
+    It is the image's stem in the case's ``folder``; of a plane of ``scan.nii.gz`` it is ``scan-0012``. Where these repeat, a
+    case without a folder has that of its file in front, and where that is taken, any has a number. Bytes of a name that are
+    not UTF-8, and control characters, are written as ``%E9``; what is left of one over :data:`LONGEST` bytes is made unique by
+    a hash.
 
     Args:
         cases: Images, each once.
         out: Folder the outputs go to.
-        earlier: Names given before, by :func:`printable` path: an image keeps its name, and no other image gets it.
+        earlier: Names given before, by :func:`printable` place: an image keeps its name, and no other image gets it.
 
     Raises:
         BiosegError: An output would overwrite one of the images.
@@ -50,7 +52,7 @@ def name_outputs(cases: Sequence[Case], out: Path, earlier: Mapping[str, str] | 
     numbers: Counter[str] = Counter()
     names: list[str] = []
     for case, wish in zip(cases, wishes, strict=True):
-        name = earlier.get(printable(case.path), "")
+        name = earlier.get(printable(case.place), "")
         if not name:
             above = os.path.basename(os.path.dirname(os.path.abspath(case.path)))
             alone = case.folder or count[wish.casefold()] == 1
@@ -84,8 +86,9 @@ def is_inside(name: str) -> bool:
 
 def _wish(case: Case) -> str:
     """Folder and stem, without what a file system does not take; ``1.2.840.7`` is a stem: files of DICOM have no suffix."""
-    stem = case.path.name if case.path.suffix[1:].isdigit() else case.path.stem
-    return "/".join(_safe(part) for part in (*filter(None, case.folder.split("/")), stem))
+    own = case.path.name if case.path.suffix[1:].isdigit() else stem(case.path)
+    own = own if case.plane is None else f"{own}-{plane_name(case.plane)}"
+    return "/".join(_safe(part) for part in (*filter(None, case.folder.split("/")), own))
 
 
 def _safe(name: str) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bioseg import files
 from bioseg.outputs.dicom_header import numbers, read_header
 from bioseg.outputs.segmented import Segmented
-from bioseg.types import BiosegError
+from bioseg.types import Array, BiosegError
 
 LARGEST_PX = 32_767
 """A NIfTI header has 16 bits for a side."""
@@ -23,23 +23,44 @@ def write(path: Path, segmented: Segmented) -> None:
     Raises:
         BiosegError: It could not be written, or a side is longer than :data:`LARGEST_PX`.
     """
-    from nibabel import Nifti1Image
-
-    labels = segmented.prediction.labels
-    values = segmented.values
+    values = values_of(segmented)
     if max(values.shape) > LARGEST_PX:
         raise BiosegError(
             f"{path}: {values.shape[0]}×{values.shape[1]} px; NIfTI holds {LARGEST_PX:,} a side at most: leave nifti out"
         )
-    if labels is not None and labels.max(initial=0) <= np.iinfo(np.uint16).max:
-        values = values.astype(np.uint16)
     spacing_mm = segmented.raw_image.spacing_mm
     placed = dicom_affine(segmented.source)
-    image = Nifti1Image(values.T[..., None], plain_affine(spacing_mm) if placed is None else placed)
-    code = "aligned" if placed is None else "scanner"  # without a code readers ignore the affine
+    affine = plain_affine(spacing_mm) if placed is None else placed
+    unit = "mm" if spacing_mm or placed is not None else "unknown"
+    write_volume(path, values.T[..., None], affine, code="aligned" if placed is None else "scanner", unit=unit)
+
+
+def values_of(segmented: Segmented) -> Array:
+    """[rows, cols]: 1 in the foreground, a value per class, or one number per object where the model separates objects."""
+    values = segmented.values
+    small = segmented.prediction.labels is not None and values.max(initial=0) <= np.iinfo(np.uint16).max
+    return values.astype(np.uint16) if small else values
+
+
+def write_volume(path: Path, values: Array, affine: Affine, *, code: str, unit: str) -> None:
+    """Write voxels in the order of the axes of ``affine``.
+
+    Args:
+        path: File to write.
+        values: Of each voxel.
+        affine: [4, 4], voxel → mm in RAS.
+        code: NIfTI's word for what the affine leads to; without one readers ignore it.
+        unit: Of the affine, as nibabel calls it.
+
+    Raises:
+        BiosegError: It could not be written.
+    """
+    from nibabel import Nifti1Image
+
+    image = Nifti1Image(values, affine)
     image.set_sform(image.affine, code)
     image.set_qform(image.affine, code, strip_shears=True)
-    image.header.set_xyzt_units("mm" if spacing_mm or placed is not None else "unknown")
+    image.header.set_xyzt_units(unit)
     files.write(path, gzip.compress(image.to_bytes(), mtime=0))
 
 

@@ -1,14 +1,15 @@
 """Where an image lies: its series, its slice, its moment, the size of a pixel, and which side is the patient's left."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom import Dataset
 
 from bioseg.images.formats import RawImage
 from bioseg.outputs.dicom_header import number, numbers, read_header, spacing_in
+from bioseg.outputs.names import printable
 from bioseg.outputs.sides import AS_SEEN, Hanging, hanging_in
+from bioseg.types import Case
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,10 @@ class Place:
     """Of one image, as far as its file says.
 
     Attributes:
-        series: SeriesInstanceUID; empty: unknown.
+        series: SeriesInstanceUID, or the path of a volume; empty: unknown.
         plane: Direction cosines of its rows and columns, rounded; slices of one stack have them in common.
         position_mm: Along the normal of the plane; None: unknown.
-        position_from: The DICOM element that says so.
+        position_from: The DICOM element that says so, or the file's slices.
         trigger_time_ms: Within the heart cycle; None: unknown.
         instance: InstanceNumber; None: unknown.
         spacing_mm: Distance between pixel centres (rows, cols); None: unknown.
@@ -38,13 +39,18 @@ class Place:
     hanging: Hanging = AS_SEEN
 
 
-def place_of(source: Path | bytes, raw_image: RawImage) -> Place:
-    """Where an image lies, by its DICOM header; of another file the spacing alone is known, or nothing."""
-    header = read_header(source)
-    if header is None:
-        spacing_mm = raw_image.spacing_mm
-        return Place(spacing_mm=spacing_mm, spacing_from=raw_image.spacing_from)
-    return place_in(header)
+def place_of(case: Case, raw_image: RawImage) -> Place:
+    """Where an image lies: by its DICOM header, or by its number among the slices of a volume; else its spacing at most."""
+    header, spacing_mm = read_header(case.image), raw_image.spacing_mm
+    if header is not None:
+        place = place_in(header)
+        many = case.plane is not None and not place.spacing_mm  # an enhanced header says it of each frame
+        return replace(place, spacing_mm=spacing_mm, spacing_from=raw_image.spacing_from) if many else place
+    place = Place(spacing_mm=spacing_mm, spacing_from=raw_image.spacing_from)
+    if case.plane is None or not raw_image.slice_spacing_mm:
+        return place
+    position_mm = round(case.plane * raw_image.slice_spacing_mm, 3)
+    return replace(place, series=printable(case.path), position_mm=position_mm, position_from="the file's slices")
 
 
 def place_in(header: Dataset) -> Place:

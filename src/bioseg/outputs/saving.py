@@ -60,8 +60,8 @@ IMAGES = {
 }
 """The formats of one file per image, by the word for each."""
 
-DICOM_SEG, SIDES, DICOM_SR, CSV = "dicom-seg", "dicom-seg-sides", "dicom-sr", "csv"
-"""Words for what is written for a series, and for all images together."""
+NIFTI, DICOM_SEG, SIDES, DICOM_SR, CSV = "nifti", "dicom-seg", "dicom-seg-sides", "dicom-sr", "csv"
+"""Words for what is written once for all slices of a volume, for a series, and for all images together."""
 
 PACKAGES = {word: one.package for word, one in IMAGES.items() if one.package} | dict.fromkeys(
     (DICOM_SEG, SIDES, DICOM_SR), "highdicom"
@@ -72,7 +72,7 @@ IMPLIED = {SIDES: {DICOM_SEG}, DICOM_SR: {DICOM_SEG, SIDES}}
 """A report refers to a SEG, and measures each lung."""
 
 WORDS = (
-    "mask", "labels", "labels-tiff", "classes-tiff", "overlay", "rois", "geojson", "nifti", DICOM_SEG, SIDES, DICOM_SR, CSV,
+    "mask", "labels", "labels-tiff", "classes-tiff", "overlay", "rois", "geojson", NIFTI, DICOM_SEG, SIDES, DICOM_SR, CSV,
     "probability",
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The tables of a prediction: measurements of every image, of every object, and boxes for the RSNA challenge."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Tables:
 
 
 def read_tables(
-    out: Path, names: Mapping[str, str], again: Collection[str], how: Postprocess, *, complete: bool = True
+    out: Path, names: Mapping[str, str], again: Set[str], how: Postprocess, *, complete: bool = True
 ) -> Tables:
     """The tables that lie in ``out``.
 
@@ -95,7 +95,8 @@ def read_tables(
         if path := path_of.get(row[0]):
             tables.boxes[path] = row
     there = files_in(out, names.values())
-    bare = [name for path, name in names.items() if path not in tables.images and path not in again] if complete else []
+    rows = tables.images.keys() | again | {str(Path(path).parent) for path in names}  # a volume's rows are its slices'
+    bare = [name for path, name in names.items() if path not in rows] if complete else []
     written = [next((name + suffix for suffix in SUFFIXES if name + suffix in there), "") for name in bare]
     if lost := list(filter(None, written)):
         raise BiosegError(

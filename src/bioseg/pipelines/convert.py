@@ -256,6 +256,10 @@ def _copied(case: Case, folder: Path) -> Converted:
     objects = objects_of(case, (shape[0], shape[1]))
     if not isinstance(case.image, Path):
         raise BiosegError(f"{case.id}: is no file; convert folders")
+    if case.plane is not None:
+        raise BiosegError(
+            f"{case.path}: holds {case.planes} images; convert copies files of one, save its slices as such"
+        )
     suffix = case.image.suffix
     known = suffix.lower() in formats.SUFFIXES or case.raw_format is not None
     copy = folder / f"{case.id}{suffix if known else '.dcm'}"

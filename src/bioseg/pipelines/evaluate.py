@@ -41,6 +41,7 @@ class EvaluateJob:
         allow_code: Run the author's own code if the model was made with some.
         backend: See :func:`bioseg.pipelines.open.open_predictor`.
         channel: The channels of the images that are used, see :meth:`Predictor.with_channels`; empty: the model's.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
     model: Path | str
@@ -53,6 +54,7 @@ class EvaluateJob:
     allow_code: bool = False
     backend: str = "auto"
     channel: tuple[str, ...] = ()
+    plane: str = ""
 
 
 def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str, Any], list[Problem]]:
@@ -78,7 +80,7 @@ def evaluate(job: EvaluateJob, callbacks: Callbacks = SILENT) -> tuple[dict[str,
         from bioseg.pipelines.translate import translating
 
         predictor = translating(predictor, open_translator(job.translator, job.device))
-    data = read_dataset(job.data, predictor.recipe.layout, predictor.recipe.reader)
+    data = read_dataset(job.data, predictor.recipe.layout, predictor.recipe.reader, job.plane)
     with files.lock(job.out):
         seen = seen_cases(folder, data, callbacks)
         cases = _to_evaluate(job, data, seen)
@@ -111,6 +113,7 @@ def _description(job: EvaluateJob, predictor: Predictor) -> dict[str, Any]:
         "unseen_only": job.unseen_only,
         "translator": job.translator and str(job.translator),
         "channel": ",".join(job.channel),
+        "plane": job.plane,
     }
     return how | {key: value or None for key, value in options.items()}
 

@@ -18,9 +18,9 @@ LEDGER = "prediction.json"
 
 
 def find_images(
-    paths: Iterable[Path], callbacks: Callbacks = SILENT, recipe: SegmentationRecipe | None = None
+    paths: Iterable[Path], callbacks: Callbacks = SILENT, recipe: SegmentationRecipe | None = None, plane: str = ""
 ) -> list[Case]:
-    """The files among ``paths`` and, sorted, the images in the folders among them.
+    """The files among ``paths`` and, sorted, the images in the folders among them; a file of several is a case for each.
 
     Masks that lie there too, and what an earlier prediction wrote there, are left out; so are DICOM files that hold no image
     to segment, which are counted. The outputs of a folder whose images lie in several folders keep its tree. Patients come
@@ -31,19 +31,21 @@ def find_images(
         callbacks: Hears what was left out.
         recipe: Of the model; where it has a reader of its author's own, that reads the files, and the author's own layout
             lists folders.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
 
     Raises:
-        BiosegError: A path does not exist, or none holds an image.
+        BiosegError: A path does not exist, none holds an image, or ``plane`` is not valid.
     """
     found: dict[Path, Case] = {}
     skipped = Counter[str]()
-    paths = refuse_missing(paths)
+    paths, reader = refuse_missing(paths), recipe.reader if recipe else None
     for path in paths:
         if path.is_dir():
-            for case in _with_patients(path, _with_tree(path, _in_folder(path, recipe, skipped)), callbacks):
-                found.setdefault(case.path, case)
+            for case in _with_patients(path, _with_tree(path, _in_folder(path, recipe, plane, skipped)), callbacks):
+                found.setdefault(case.place, case)
         else:
-            found.setdefault(path, folders.case_of(path))
+            for case in folders.expanded([folders.case_of(path)], plane, reader):
+                found.setdefault(case.place, case)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
     if not found:
         there = f" beside DICOM files without one ({kinds})" if kinds else ""
@@ -52,8 +54,7 @@ def find_images(
         )
     if kinds:
         callbacks.log(f"skipped {skipped.total()} DICOM files that hold no image to segment: {kinds}")
-    reader = recipe and recipe.reader
-    return [replace(case, reader=reader) for case in found.values()] if reader else list(found.values())
+    return list(found.values())
 
 
 def refuse_missing(paths: Iterable[Path]) -> list[Path]:
@@ -69,25 +70,26 @@ def refuse_missing(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _listed(folder: Path, recipe: SegmentationRecipe | None) -> list[Case]:
+def _listed(folder: Path, recipe: SegmentationRecipe | None, plane: str) -> list[Case]:
     if recipe and recipe.reader and not recipe.layout.function.__module__.startswith("bioseg."):
-        return recipe.layout(folder)
-    return folders.list_images(folder)
+        return folders.expanded(recipe.layout(folder), plane, recipe.reader)
+    return folders.list_images(folder, plane, recipe.reader if recipe else None)
 
 
-def _in_folder(folder: Path, recipe: SegmentationRecipe | None, skipped: Counter[str]) -> list[Case]:
+def _in_folder(folder: Path, recipe: SegmentationRecipe | None, plane: str, skipped: Counter[str]) -> list[Case]:
     here = folder.absolute()
     places = (here, *here.parents)  # what was written with --out above lies in the tree itself
     written = {path for place in places for path in claimed(place / LEDGER)}
-    cases = [case for case in _listed(folder, recipe) if case.path.absolute() not in written]
+    cases = [case for case in _listed(folder, recipe, plane) if case.path.absolute() not in written]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        kinds = list(pool.map(_kind, cases))
-    skipped.update(filter(None, kinds))
-    return [case for case, kind in zip(cases, kinds, strict=True) if not kind]
+        paths = list(dict.fromkeys(case.path for case in cases))
+        kinds = dict(zip(paths, pool.map(_kind, paths), strict=True))
+    skipped.update(filter(None, kinds.values()))
+    return [case for case in cases if not kinds[case.path]]
 
 
-def _kind(case: Case) -> str:
-    return kind_of_no_image(case.path) if formats.may_be_dicom(case.path) else ""
+def _kind(path: Path) -> str:
+    return kind_of_no_image(path) if formats.may_be_dicom(path) else ""
 
 
 def _with_tree(folder: Path, cases: Sequence[Case]) -> list[Case]:

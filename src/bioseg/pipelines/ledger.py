@@ -22,7 +22,7 @@ def claim_names(ledger: Path, model: str, fingerprint: str, cases: Sequence[Case
         cases: Images, each once.
 
     Returns:
-        The names by :func:`printable` path, those of earlier images too.
+        The names by :func:`printable` place, those of earlier images too.
 
     Raises:
         BiosegError: The folder was written with another model, a file of one of these names is not from this one, or a
@@ -34,11 +34,11 @@ def claim_names(ledger: Path, model: str, fingerprint: str, cases: Sequence[Case
     there = files_in(ledger.parent, names)
     for case, name in zip(cases, names, strict=True):
         foreign = next((name + suffix for suffix in SUFFIXES if name + suffix in there), "")
-        if foreign and printable(case.path) not in earlier:
+        if foreign and printable(case.place) not in earlier:
             raise BiosegError(
                 f"{ledger.parent / foreign}: lies there already and is not this model's; choose another --out"
             )
-    known = earlier | dict(zip((printable(case.path) for case in cases), names, strict=True))
+    known = earlier | dict(zip((printable(case.place) for case in cases), names, strict=True))
     files.write_json(ledger, {"model": model, "fingerprint": fingerprint, "images": known})
     return known
 

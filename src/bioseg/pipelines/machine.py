@@ -59,6 +59,7 @@ def examine_machine() -> tuple[dict[str, Any], bool]:
         "codecs": ", ".join(name for name, text in decoders.items() if not text.startswith("missing")),
         "codecs missing": ", ".join(missing) or "none",
         "output formats": describe_formats(),
+        "volumes and micrographs": describe_readers(),
         "model files": _backends(),
         "extras": describe_extras(),
         "pretrained encoder": _encoder(),
@@ -74,6 +75,18 @@ def describe_formats() -> str:
     """Which words of ``--save`` need a package of their own and have it, and how to get the others."""
     missing = [word for word, package in saving.PACKAGES.items() if not saving.installed(package)]
     return f"all but {', '.join(missing)}: {saving.INSTALL}" if missing else "all"
+
+
+def describe_readers() -> str:
+    """Which optional readers of volumes and of microscopes' own formats are here, and how to get the others."""
+    extras = {"NIfTI": ("nibabel", "formats"), "NRRD": ("nrrd", "formats"), "CZI, LIF, ND2": ("bioio", "microscopy")}
+    found = ["MetaImage", *(kind for kind, (package, _) in extras.items() if util.find_spec(package))]
+    missing = [
+        f"{kind}: pip install 'bioseg[{extra}]'"
+        for kind, (package, extra) in extras.items()
+        if not util.find_spec(package)
+    ]
+    return "; missing ".join([", ".join(found), *missing])
 
 
 def extras() -> dict[str, list[str]]:

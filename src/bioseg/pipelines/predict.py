@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bioseg import files
 from bioseg.inference.predictor import Predictor
 from bioseg.outputs import dicom_sr, saving
+from bioseg.outputs import volumes as volume_files
 from bioseg.outputs.anatomy import divided, measure_image
 from bioseg.outputs.anatomy_tables import read_anatomy
 from bioseg.outputs.class_tables import read_class_tables
@@ -19,6 +21,7 @@ from bioseg.outputs.place import place_of
 from bioseg.outputs.segmented import Segmented
 from bioseg.outputs.structures import segment_names, structure_of
 from bioseg.outputs.tables import MEASUREMENTS, Tables, read_tables
+from bioseg.outputs.volumes import Volumes
 from bioseg.pipelines.inputs import LEDGER, find_images
 from bioseg.pipelines.ledger import claim_names
 from bioseg.pipelines.output_folder import refuse_inputs, refuse_run
@@ -76,8 +79,10 @@ def predict(
             raise BiosegError(
                 f"--out {out}: holds {MEASUREMENTS} and no {LEDGER}, of another program; choose another --out"
             )
-        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, cases)
-        wanted = {printable(case.path) for case in cases}
+        whole = {case.path: replace(case, plane=None) for case in cases if case.plane is not None}
+        named = [*cases, *whole.values()]
+        names = claim_names(out / LEDGER, predictor.recipe.name, predictor.fingerprint, named)
+        wanted = {printable(case.place) for case in named}
         if (out / MEASUREMENTS).exists():
             chosen |= {saving.CSV}
         tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
@@ -90,11 +95,13 @@ def _predict(
 ) -> tuple[int, list[Problem]]:  # fmt: skip
     count, flagged, problems = 0, dict[Path, tuple[str, ...]](), list[Problem]()
     structure = structure_of(predictor.recipe.task)
-    here = [names[printable(case.path)] for case in cases]
-    as_report = saving.DICOM_SR in chosen or _earlier(out, here, REPORT)
-    as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG)
+    here = [names[printable(path)] for case in cases for path in (case.place, case.path)]
+    as_report = saving.DICOM_SR in chosen or _earlier(out, here, REPORT, "highdicom")
+    as_series = saving.DICOM_SEG in chosen or as_report or _earlier(out, here, SEG, "highdicom")
     algorithm = Algorithm(predictor.recipe.name, predictor.fingerprint, structure)
     segmentations = Segmentations(algorithm, partial(dicom_sr.make, algorithm) if as_report else None)
+    volumes = Volumes()
+    as_volumes = saving.NIFTI in chosen or _earlier(out, here, volume_files.SUFFIX, "nibabel")
     classes = predictor.recipe.preparation.classes
     several = segment_names(classes.names) if classes.several else ()
     anatomy, by_class = read_anatomy(out, structure, several), read_class_tables(out, classes)
@@ -103,29 +110,31 @@ def _predict(
         """Write the files of one image, then its rows; says why it is flagged. Runs in a worker thread."""
         case, raw_image = found.prepared.case, found.prepared.raw_image
         prediction = predictor.review(raw_image, found.prepared.image, found.prediction)
-        stem = out / names[printable(case.path)]
+        stem = out / names[printable(case.place)]
         segmented = Segmented(prediction, raw_image, case.image, structure)
-        saving.write_files(stem, segmented, chosen)
-        place, masks = place_of(case.image, raw_image), {structure.name: prediction.mask}
+        saving.write_files(stem, segmented, chosen if case.plane is None else chosen - {saving.NIFTI})
+        if as_volumes and case.plane is not None:
+            volumes.add(case, segmented)
+        place, masks = place_of(case, raw_image), {structure.name: prediction.mask}
         if several:
             masks = {name: prediction.classes[own].mask for name, own in zip(several, classes.names, strict=True)}
         if as_series:
             sides = divided(masks, place)[0] if as_report or saving.SIDES in chosen else masks
-            segmentations.add(case.path, case.image, sides)
+            segmentations.add(case, sides)
         if anatomy.columns:
-            anatomy.add(printable(case.path), measure_image(structure, masks, place))
-        by_class.add(printable(case.path), prediction, raw_image)
+            anatomy.add(printable(case.place), measure_image(structure, masks, place))
+        by_class.add(printable(case.place), prediction, raw_image)
         objects = [] if prediction.labels is None else segmented.measured
         measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
-        mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.path)]
-        tables.add(printable(case.path), name, measured, objects, prediction.boxes, mask=mask)
-        return case.path, prediction.reasons
+        mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.place)]
+        tables.add(printable(case.place), name, measured, objects, prediction.boxes, mask=mask)
+        return case.place, prediction.reasons
 
     def write_together() -> list[Problem]:
-        """What belongs to several images: DICOM SEG of series, tables."""
+        """What belongs to several images: DICOM SEG of series, volumes, tables."""
         if saving.DICOM_SEG not in chosen:
             segmentations.foreign.clear()  # nobody asked for theirs
-        problems = segmentations.write(out, names)
+        problems = segmentations.write(out, names) + volumes.write(out, names)
         if saving.CSV in chosen:
             order = tables.listed(out)
             problems += tables.write(out) + anatomy.write(out, order) + by_class.write(out, order)
@@ -166,7 +175,7 @@ def _flag_lines(flagged: Mapping[Path, tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _earlier(out: Path, names: Sequence[str], suffix: str) -> bool:
-    """Whether an earlier prediction left a DICOM SEG or report of one of these images, to be written anew with its mask."""
+def _earlier(out: Path, names: Sequence[str], suffix: str, package: str) -> bool:
+    """Whether an earlier prediction left such a file of one or several of these images, to be written anew with their masks."""
     there = files_in(out, names)
-    return any(f"{name}{suffix}" in there for name in names) and saving.installed("highdicom")
+    return any(f"{name}{suffix}" in there for name in names) and saving.installed(package)

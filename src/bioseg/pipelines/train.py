@@ -49,6 +49,7 @@ class TrainJob:
         allow_code: The recipe may name functions that are not bioseg's, see :mod:`bioseg.user_code`.
         init: Model whose weights are started from, see :func:`bioseg.pipelines.initial.open_initial`.
         config: Content of the config file, for the record.
+        plane: Of files with several images, see :func:`bioseg.datasets.planes.choose`.
     """
 
     recipe: SegmentationRecipe
@@ -63,6 +64,7 @@ class TrainJob:
     allow_code: bool = False
     init: Initial | None = None
     config: str = ""
+    plane: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a number of folds that is none."""
@@ -90,7 +92,7 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         raise BiosegError(f"{job.recipe.name}: names code that is not bioseg's ({', '.join(code)}); give --allow-code")
     refuse_inputs(job.out, job.data)
     refuse_unless_run(job.out, resume=job.resume)
-    data = read_dataset(job.data, asked.layout, asked.reader)
+    data = read_dataset(job.data, asked.layout, asked.reader, job.plane)
     for line in data.warnings:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):

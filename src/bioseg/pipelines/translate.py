@@ -93,12 +93,12 @@ def _translate(
     def forward(case: Case, raw_image: RawImage) -> Read:
         made = translator.translate(raw_image, backwards=backwards)
         if figure and len(shown) < SHOWN:
-            shown.append((names[printable(case.path)], *translator.cycle(raw_image, backwards=backwards)))
+            shown.append((names[printable(case.place)], *translator.cycle(raw_image, backwards=backwards)))
         return case, made
 
     def write(one: Read) -> Problem | None:
         case, made = one
-        path = out / f"{names[printable(case.path)]}.png"
+        path = out / f"{names[printable(case.place)]}.png"
         return attempt(case.path, partial(png.write_bytes, path, made.pixels))
 
     with closing(staged(cases, read, translated, write)) as results:

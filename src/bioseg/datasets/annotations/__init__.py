@@ -44,13 +44,14 @@ _SNIFFED = 1 << 16
 _OTHERS = frozenset({".jpg", ".jpeg", ".gif", ".bmp", ".csv", ".txt", ".xml"})
 
 
-def read(path: Path, shape: tuple[int, int], image: Path) -> list[Annotation]:
+def read(path: Path, shape: tuple[int, int], image: Path, plane: int | None = None) -> list[Annotation]:
     """The objects that a file shows of one image, in the file's order. Threads may read at the same time.
 
     Args:
         path: The annotation file.
         shape: (rows, cols) of the image.
         image: The image's file: its name selects in a COCO file, its SOP Instance UID in DICOM objects.
+        plane: Which frame of an image file that holds several, from 0, as only a DICOM SEG can say.
 
     Raises:
         BiosegError: It is of no known format, damaged, or does not fit the image; one line: file, value, remedy.
@@ -59,7 +60,11 @@ def read(path: Path, shape: tuple[int, int], image: Path) -> list[Annotation]:
     if not how:
         raise BiosegError(f"{printable(path)}: no annotation that bioseg reads; see docs/how-to/annotations.md")
     try:
-        return how.read(path, shape, image)
+        if plane is None:
+            return how.read(path, shape, image)
+        if how is SEG:
+            return dicom_seg.read(path, shape, image, plane + 1)
+        raise Unusable(f"{how.name} does not say which plane of {image.name} it shows; give a mask of as many planes")
     except Unusable as fault:
         raise BiosegError(f"{printable(path)}: {printable(fault)}") from None
     except MemoryError:

@@ -18,10 +18,10 @@ SAME_PLACE_MM = 0.01
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """Which segment a frame shows of which images; without images, where it lies."""
+    """Which segment a frame shows of which images (UID, and frame from 1); without images, where it lies."""
 
     segment: int
-    images: frozenset[str]
+    images: frozenset[tuple[str, int]]
     position: NDArray[np.float64] | None
 
 
@@ -41,14 +41,14 @@ def images_of(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def read(path: Path, shape: tuple[int, int], image: Path) -> list[Annotation]:
-    """The segments that the object shows of ``image``, by number, called by their labels; none where it shows nothing there.
+def read(path: Path, shape: tuple[int, int], image: Path, frame: int = 1) -> list[Annotation]:
+    """The segments that the object shows of a frame of ``image``, by number, called by their labels; none where it shows none.
 
     Raises:
         Unusable: It is damaged, packed in a way that is not read, of another size, or refers to other images only.
     """
     here, found = dicom.plane(image), shared.understood(path, _parse)
-    own = [number for number, frame in enumerate(found.frames) if _shows(frame, here)]
+    own = [number for number, one in enumerate(found.frames) if _shows(one, here, frame)]
     if not own:
         if here.uid in found.images:
             return []
@@ -91,13 +91,13 @@ def _parse(path: Path) -> _Object:
 
 
 def _frame(own: Dataset, *common: Dataset) -> _Frame:
-    images, position, segment = set[str](), None, 0
+    images, position, segment = set[tuple[str, int]](), None, 0
     for groups in (own, *common):
         for derivation in dicom.sequence(groups, "DerivationImageSequence"):
             for source in dicom.sequence(derivation, "SourceImageSequence"):
                 frame = source.get("ReferencedFrameNumber") or 1
-                if 1 in (frame if not isinstance(frame, int) else [frame]):
-                    images.add(str(source.ReferencedSOPInstanceUID))
+                numbers = [frame] if isinstance(frame, int) else frame
+                images |= {(str(source.ReferencedSOPInstanceUID), int(number)) for number in numbers}
         for place in dicom.sequence(groups, "PlanePositionSequence"):
             position = dicom.numbers(place, "ImagePositionPatient", 3)
         for identification in dicom.sequence(groups, "SegmentIdentificationSequence"):
@@ -105,10 +105,10 @@ def _frame(own: Dataset, *common: Dataset) -> _Frame:
     return _Frame(segment, frozenset(images), position)
 
 
-def _shows(frame: _Frame, here: dicom.Plane) -> bool:
+def _shows(frame: _Frame, here: dicom.Plane, number: int) -> bool:
     """Whether a frame is of an image: it refers to it, or refers to none and lies in the same place."""
     if frame.images:
-        return here.uid in frame.images
+        return (here.uid, number) in frame.images
     if frame.position is None or here.position is None:
         return False
     return bool(np.abs(frame.position - here.position).max() < SAME_PLACE_MM)
