@@ -97,7 +97,8 @@ def test_every_type_that_a_record_can_build_is_known() -> None:
 CHECKING = {
     "check", "BiosegError", "len", "set", "list", "map", "zoom", "targets", "quality", "preparation", "fit", "evaluated_on",
     "postprocess", "boxes", "instances", "channels", "scale", "axes", "mean", "spread", "weights", "MEASURES", "limits",
-    "measure", "low", "high", "WORDS", "join",
+    "measure", "low", "high", "WORDS", "join", "names", "several", "casefold", "bad_name", "shown", "MOST", "FOREGROUND",
+    "classes", "per_class", "sorted",
     "shapes", "DESCRIPTORS", "intensity", "function", "name", "invert", "chest_upright", "clahe", "select",
 }  # fmt: skip
 """Names that ``__post_init__`` of a specification may use."""

@@ -65,6 +65,17 @@ def collect(recipe: Recipe) -> Code:
     }
 
 
+def refuse_changed(code: Code, record: dict[str, Any], folder: Path) -> None:
+    """Make sure that a run goes on with the code it was made with.
+
+    Raises:
+        BiosegError: A module's source is another.
+    """
+    for name, entry in record.get("code", {}).items():
+        if name in code and code[name].get("sha256") != entry.get("sha256"):
+            raise _changed(f"{folder / RECORD}: code.{name}", str(code[name].get("sha256")), entry)
+
+
 def keep(code: Code, folder: Path) -> None:
     """Copy the source of all modules into the run folder."""
     for name in code:
@@ -113,10 +124,12 @@ def _opened(name: str, entry: dict[str, str], folder: Path) -> ModuleType:
         path = folder / FOLDER / f"{name}.py"
         module, data = None, files.read_bytes(path, "restore the run folder, or train again")
     if _digest(data) != entry.get("sha256"):
-        raise BiosegError(
-            f"{where}: SHA-256 is {_digest(data)}, not {entry.get('sha256')}; restore the code it was made with"
-        )
+        raise _changed(where, _digest(data), entry)
     return module or _run(name, path, data)
+
+
+def _changed(where: str, digest: str, entry: dict[str, str]) -> BiosegError:
+    return BiosegError(f"{where}: SHA-256 is {digest}, not {entry.get('sha256')}; restore the code it was made with")
 
 
 def _run(name: str, path: Path, data: bytes) -> ModuleType:

@@ -68,15 +68,18 @@ def test_translate_writes_images_of_their_own_size(gan: Path, tmp_path: Path, bi
     result = bioseg("translate", gan, images, "--out", tmp_path / "there", "--figure", tmp_path / "sheet.png")
     assert result.code == 1 and "4 of 5 images translated" in result.out
     assert [line for line in result.error.splitlines() if "bad.png" in line]
-    made = {path.name: Image.open(path) for path in (tmp_path / "there").glob("*.png")}
+    made = {
+        path.relative_to(tmp_path / "there" / "images").as_posix(): Image.open(path)
+        for path in (tmp_path / "there").rglob("*.png")
+    }
     assert {name: image.size for name, image in made.items()} == {
-        "images_a.png": (80, 50), "b.png": (64, 97), "c.png": (40, 33), "more_a.png": (32, 32),
+        "a.png": (80, 50), "b.png": (64, 97), "c.png": (40, 33), "more/a.png": (32, 32),
     }  # fmt: skip
     assert {image.mode for image in made.values()} == {"L"}
     assert Image.open(tmp_path / "sheet.png").width > 500
     back = bioseg("translate", gan, images / "a.png", "--out", tmp_path / "back", "--backwards")
     assert back.code == 0, back.error
-    assert (np.asarray(made["images_a.png"]) != np.asarray(Image.open(tmp_path / "back" / "a.png"))).any()
+    assert (np.asarray(made["a.png"]) != np.asarray(Image.open(tmp_path / "back" / "a.png"))).any()
     over = bioseg("translate", gan, images / "a.png", "--out", images)
     assert over.code == 1 and "overwritten" in over.error
 
@@ -118,7 +121,7 @@ def test_wrong_words(gan: Path, run_folder: Path, folders: tuple[Path, Path], tm
     out = ("--out", tmp_path / "out")
     for arguments, said in (
         (("train", "cxr-cyclegan-unet", "--data", source, *out), "give --target"),
-        (("train", "cxr-cyclegan-unet", "--data", source, "--target", target, "--folds", 3, *out), "neither --folds"),
+        (("train", "cxr-cyclegan-unet", "--data", source, "--target", target, "--folds", 3, *out), "none of --folds"),
         (("train", "cxr-cyclegan-unet", "--data", source, "--target", tmp_path / "nowhere", *out), "with --target"),
         (("train", "auto", "--data", source, "--target", target, *out), "leave it out"),
         (("translate", run_folder, image, *out), "no translation model"),

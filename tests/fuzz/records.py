@@ -69,7 +69,7 @@ RECORDS: dict[str, tuple[Change, str]] = {
     "size 0": (put(RECORD, "recipe", "preparation", "size_px", [0, 32]), "preparation.size_px"),
     "size a number": (put(RECORD, "recipe", "preparation", "size_px", 32), "preparation.size_px: 32; give 2 values"),
     "size of halves": (put(RECORD, "recipe", "preparation", "size_px", [32.5, 32]), "preparation.size_px"),
-    "2 channels": (put(RECORD, "recipe", "preparation", "channels", 2), "preparation.channels: 2; choose 1, 3"),
+    "65 channels": (put(RECORD, "recipe", "preparation", "channels", 65), "preparation.channels: 65; give from 1 to 64"),
     "threshold 7": (put(RECORD, "recipe", "postprocess", "threshold", 7), "postprocess.threshold: 7"),
     "targets without foreground": (put(RECORD, "recipe", "preparation", "targets", ["marker"]), "preparation.targets"),
     "epochs a text": (put(RECORD, "recipe", "training", "epochs", "many"), "training.epochs: 'many'"),

@@ -255,5 +255,5 @@ class TestRefusals:
     def test_every_field_is_used_or_refused(self):
         assert {field.name for field in fields(Preparation)} == {
             "size_px", "channels", "intensity", "crop_px", "fit", "interpolation", "mask_interpolation",
-            "mask_threshold", "merge", "targets", "classes",
+            "mask_threshold", "merge", "targets", "classes", "select",
         }  # fmt: skip

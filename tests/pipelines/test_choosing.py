@@ -34,7 +34,7 @@ def fold(folder: Path, numbers: range) -> assemble._Fold:
 
 
 def example_of(whole: Predictor, case: Case) -> Example:
-    return Example({}, np.full((2, 2), int(case.id), np.int32), ())
+    return Example({}, np.full((2, 2), int(case.id), np.int32), (), np.ones((1, 2, 2), bool))
 
 
 @pytest.mark.parametrize("folds", [1, 3])

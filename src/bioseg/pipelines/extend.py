@@ -36,11 +36,11 @@ def extended(
         return record
     assert isinstance(stored, SegmentationRecipe)
     before, now = stored.training.epochs, asked.training.epochs
-    if fingerprint(_lasting(stored, now)) != fingerprint(asked) or now < before:
+    if fingerprint(_lasting(stored, now)) != fingerprint(asked) or now <= before:
+        what = "; ".join(differences(stored, asked)[:3]) or "its record was changed"
         raise BiosegError(
-            f"{folder}: was made with fingerprint {fingerprint(stored)}, this is {fingerprint(asked)} "
-            f"({'; '.join(differences(stored, asked)[:3])}); resume it with the settings it was started with, of which only "
-            "training.epochs may grow, or choose another --out"
+            f"{folder}: was made with fingerprint {record['fingerprint']}, this is {fingerprint(asked)} ({what}); resume it "
+            "with the settings it was started with, of which only training.epochs may grow, or choose another --out"
         )
     done = len(read_journal(folder / "journal.jsonl"))
     log(_sentence(folder, asked, before, done))

@@ -97,6 +97,8 @@ def train(job: TrainJob, callbacks: Callbacks = SILENT) -> TrainResult:
         callbacks.log(f"warning: {line}")
     with files.lock(job.out):
         earlier = recorded(job, data)
+        if earlier:
+            user_code.refuse_changed(code, earlier, job.out)
         recipe, samples, record = (
             _resumed(job, data, earlier, callbacks) if earlier else _begun(job, data, code, callbacks)
         )

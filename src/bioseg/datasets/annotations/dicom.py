@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from bioseg.datasets.annotations.annotation import AGAIN, Unusable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 SEGMENTATION, RT_STRUCTURES = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -39,6 +39,8 @@ def storage(path: Path) -> str:
 
     Only the first kilobyte is read.
     """
+    from pydicom.filereader import read_file_meta_info
+
     try:
         with path.open("rb") as file:
             start = file.read(_MOST_OF_A_HEADER)
@@ -69,8 +71,10 @@ def plane(image: Path) -> Plane:
     return Plane(uid, position, directions.reshape(2, 3) * spacing[::-1, None])  # rows lie apart by the first number
 
 
-def header_of(path: Path) -> Dataset | None:
+def header_of(path: Path) -> "Dataset | None":
     """The elements of a header that :func:`plane` needs; None where it is no DICOM file."""
+    from pydicom import dcmread
+
     keywords = ["SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
     try:
         return dcmread(path, stop_before_pixels=True, specific_tags=keywords, force=path.suffix.lower() == ".dcm")
@@ -78,12 +82,16 @@ def header_of(path: Path) -> Dataset | None:
         return None
 
 
-def open_object(path: Path) -> Dataset:
+def open_object(path: Path) -> "Dataset":
     """All of a SEG or RTSTRUCT.
 
     Raises:
         Unusable: It is too large, packed as a whole, or damaged.
     """
+    from pydicom import dcmread
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
     if (size := path.stat().st_size) > MAX_BYTES:
         raise Unusable(f"{size:,} bytes, more than {MAX_BYTES:,}; export fewer images at a time")
     try:
@@ -96,7 +104,7 @@ def open_object(path: Path) -> Dataset:
         raise Unusable(f"damaged or cut short ({str(fault)[:80]}); {AGAIN}") from None
 
 
-def numbers(item: Dataset, keyword: str, count: int = 0) -> NDArray[np.float64] | None:
+def numbers(item: "Dataset", keyword: str, count: int = 0) -> NDArray[np.float64] | None:
     """The finite numbers of an element; None where it is missing, damaged or has another number of them (0: any)."""
     try:
         found = np.array([float(value) for value in item[keyword].value])
@@ -105,13 +113,13 @@ def numbers(item: Dataset, keyword: str, count: int = 0) -> NDArray[np.float64] 
     return found if len(found) == (count or len(found)) and all(map(math.isfinite, found)) else None
 
 
-def sequence(item: Dataset | None, keyword: str) -> list[Dataset]:
+def sequence(item: "Dataset | None", keyword: str) -> "list[Dataset]":
     """The items of a sequence; none where it is missing."""
     value: Any = item.get(keyword) if item is not None else None
     return list(value) if value else []
 
 
-def referenced(item: Dataset | None) -> set[str]:
+def referenced(item: "Dataset | None") -> set[str]:
     """Every SOP Instance UID that is referred to anywhere in an object or an item of it."""
     found: set[str] = set()
     waiting = [item] if item is not None else []

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import RLELossless
 
 from bioseg.datasets.annotations import dicom, shared
 from bioseg.datasets.annotations.annotation import AGAIN, Annotation, Unusable, check_size, class_name, of_mask, united
 from bioseg.types import Array, Mask
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 SAME_PLACE_MM = 0.01
 
@@ -27,7 +28,7 @@ class _Frame:
 
 @dataclass(frozen=True, eq=False)
 class _Object:
-    whole: Dataset
+    whole: "Dataset"
     names: dict[int, str]
     frames: list[_Frame]
     images: frozenset[str]
@@ -90,7 +91,7 @@ def _parse(path: Path) -> _Object:
         raise Unusable(f"damaged or of another version ({str(fault)[:80]}); {AGAIN}") from None
 
 
-def _frame(own: Dataset, *common: Dataset) -> _Frame:
+def _frame(own: "Dataset", *common: "Dataset") -> _Frame:
     images, position, segment = set[tuple[str, int]](), None, 0
     for groups in (own, *common):
         for derivation in dicom.sequence(groups, "DerivationImageSequence"):
@@ -114,7 +115,10 @@ def _shows(frame: _Frame, here: dicom.Plane, number: int) -> bool:
     return bool(np.abs(frame.position - here.position).max() < SAME_PLACE_MM)
 
 
-def _pixels(whole: Dataset, number: int, frames: int) -> Array:
+def _pixels(whole: "Dataset", number: int, frames: int) -> Array:
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import RLELossless
+
     syntax = whole.file_meta.TransferSyntaxUID
     if syntax.is_compressed and syntax != RLELossless:
         raise Unusable(f"frames packed as {syntax.name}, which is not read; convert it with 'gdcmconv --raw'")
@@ -126,7 +130,7 @@ def _pixels(whole: Dataset, number: int, frames: int) -> Array:
         raise Unusable(f"frame {number + 1} of {frames} is damaged ({str(fault)[:80]}); {AGAIN}") from None
 
 
-def _bits(whole: Dataset, number: int) -> Array:
+def _bits(whole: "Dataset", number: int) -> Array:
     """A frame of one bit per pixel; frames follow each other without a gap, within a byte too, where pydicom loses bits."""
     rows, cols = int(whole.Rows), int(whole.Columns)
     first = number * rows * cols
