@@ -29,7 +29,7 @@ from bioseg.types import Callbacks, Case
 
 COUNTS = (5, 10, 20)
 VISITS = 800
-"""Images that a training from ImageNet is shown at least: three times as many as fine-tuning is."""
+"""Images that a training from ImageNet is shown at least."""
 COLOUR = 10.0
 """An image is stained if its strongest and weakest channel differ by more than this on average, of 255."""
 

@@ -9,8 +9,8 @@ from bioseg.specs import Call
 
 SLOWER = 3.0
 """The initial model's learning rates are divided by this; see docs/results.md."""
-VISITS = 250
-"""About so many images are trained on, each as often as it takes, at 256×256 px."""
+STEPS = 120
+"""About so many steps are taken, however large the batches; fewer were too few, see LOG.md."""
 FEWEST, MOST = 15, 60
 """Epochs."""
 FEW = 50
@@ -32,10 +32,8 @@ def adapted(
         The recipe, and what was chosen and why, a line each.
     """
     how, own = base.training, recipe.preparation
-    pixels = base.preparation.size_px[0] * base.preparation.size_px[1]
-    visits = VISITS * 256**2 / pixels
-    epochs = int(min(max(visits / max(1, count), FEWEST), MOST))
     batch_size = max(1, min(how.batch_size, count // 2))
+    epochs = round(min(max(STEPS * batch_size / max(1, count), FEWEST), MOST))
     slower = 1.0 if tuned else SLOWER
     training = replace(
         how,
@@ -50,8 +48,7 @@ def adapted(
     rows, cols = base.preparation.size_px
     reasons = [
         f"as the initial model: size {rows}×{cols}, window, channels, network",
-        f"{epochs} epochs in batches of {batch_size}: about {visits:,.0f} image visits suit {count} images where weights "
-        "fit already",
+        f"{epochs} epochs in batches of {batch_size}: about {STEPS} steps refine weights that fit already; {count} images",
         f"learning rate {training.learning_rate:.2g}: {'that' if tuned else 'a third of that'} of the initial model",
     ]
     few = count < FEW
