@@ -56,6 +56,7 @@ def test_importing_is_quick_and_loads_no_torch() -> None:
     assert float(seconds) < 0.5 and (torch, numpy) == ("False", "False")
 
 
+@pytest.mark.slow
 def test_names_hold_whatever_was_imported_before() -> None:
     code = (
         "import bioseg; bioseg.Predictor; bioseg.train; bioseg.evaluate; import bioseg.recipes.auto; "

@@ -218,6 +218,7 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(place
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_for_it(place: Path, tmp_path: Path) -> None:
     def bioseg(*words: object) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-c", "from bioseg.cli import main; main()", *map(str, words)]

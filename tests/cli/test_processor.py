@@ -41,13 +41,16 @@ def test_python_m_bioseg_is_the_same_command() -> None:
     assert "Usage: bioseg" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["bioseg", "bioseg.cli", "bioseg.__main__", "bioseg.api"])
+@pytest.mark.parametrize(
+    "module", ["bioseg", "bioseg.cli", "bioseg.__main__", pytest.param("bioseg.api", marks=pytest.mark.slow)]
+)
 def test_importing_changes_no_variable_of_the_process(module: str) -> None:
     code = f"import os; before = dict(os.environ); import {module}; print(*sorted(set(os.environ.items()) - set(before.items())))"
     by_others = {"('KMP_DUPLICATE_LIB_OK',", "('KMP_INIT_AT_FORK',"}  # scikit-learn sets these when it is imported
     assert {word for word in python(code).split() if word.startswith("(")} <= by_others
 
 
+@pytest.mark.slow
 def test_using_the_library_changes_no_variable_and_no_thread_count() -> None:
     code = """
 import os, torch, numpy as np, bioseg

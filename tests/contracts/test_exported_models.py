@@ -56,6 +56,7 @@ def compare(name: str, file: Path, data: Path, count: int) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_masks_of_a_few_real_images_are_those_of_pytorch(exported, archive) -> None:
     compare("cxr-lungs", exported("cxr-lungs"), archive("montgomery"), QUICK)
 

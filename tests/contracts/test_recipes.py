@@ -67,6 +67,7 @@ def test_every_recipe_has_a_phantom() -> None:
 
 SLOW = {
     "cardiac-myocardium",
+    "chest-organs",
     "cxr-enhanced-clahe-reference",
     "cxr-lungs-all",
     "pneumonia-reference",

@@ -98,6 +98,7 @@ def test_a_network_is_trained_on_them(folder: Path, tmp_path: Path) -> None:
     assert result.problems == [] and result.summary["cases"] >= 1
 
 
+@pytest.mark.slow
 def test_training_sees_presence_of_whole_images(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever moves in from outside."""
     seen: list[torch.Tensor] = []

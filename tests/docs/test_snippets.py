@@ -54,6 +54,7 @@ def name_of(page: Path) -> str:
 
 
 LONG = {
+    "results-out.md",
     "cells-to-rois.md",
     "clinic-study.md",
     "own-network.md",

@@ -143,6 +143,7 @@ def test_models_are_listed_and_used_by_name(tmp_path: Path, bioseg: Bioseg) -> N
         assert 0 <= float(row["eccentricity"]) < 1
 
 
+@pytest.mark.slow
 def test_boxes_become_a_submission(tmp_path: Path, bioseg: Bioseg) -> None:
     phantom_layouts.write_rsna(tmp_path / "data", count=8, seed=0, size_px=128)
     small = ("--set", "preparation.size_px=[64,64]", "--set", "training.batch_size=2", "--epochs", "1")
@@ -273,6 +274,7 @@ def test_wrong_words(run_folder: Path, nuclei: Path, tmp_path: Path, bioseg: Bio
     assert bioseg("train").code == 2
 
 
+@pytest.mark.slow
 def test_folds_score_every_case_by_a_network_that_has_not_seen_it(nuclei: Path, tmp_path: Path, bioseg: Bioseg) -> None:
     out = tmp_path / "run"
     small = ("--set", "preparation.size_px=[32,32]", "--epochs", "1", "--folds", "2")

@@ -65,6 +65,7 @@ def predict(model: Path, images: Path, out: Path, tmp_path: Path) -> subprocess.
     return start("predict", model, images, "--out", out, "--device", "cpu", cache=tmp_path / "cache", pause=0.3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_prediction_lists_what_it_made_and_the_same_command_does_the_rest(
     model: Path, images: Path, tmp_path: Path
 ) -> None:

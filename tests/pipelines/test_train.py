@@ -97,7 +97,7 @@ def test_fitting_again_continues_and_changes_nothing(
     assert results(tmp_path / "run") == before
 
 
-@pytest.mark.parametrize("folds", [0, 2])
+@pytest.mark.parametrize("folds", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_resuming_a_finished_run_gives_the_same_files(folds: int, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = run(data, out, folds=folds)
@@ -109,9 +109,12 @@ def test_resuming_a_finished_run_gives_the_same_files(folds: int, data: Path, tm
     assert not list(out.rglob(".lock"))
 
 
+LOST = [(0, "validation", "damaged"), (0, "test", "gone"), (2, "validation", "damaged")]
+
+
 @pytest.mark.parametrize(
     ("folds", "part", "damage"),
-    [(0, "validation", "gone"), (0, "validation", "damaged"), (0, "test", "gone"), (2, "validation", "damaged")],
+    [(0, "validation", "gone"), *(pytest.param(*one, marks=pytest.mark.slow) for one in LOST)],
 )
 def test_a_held_out_image_that_is_lost_costs_only_itself(
     folds: int, part: str, damage: str, data: Path, tmp_path: Path
