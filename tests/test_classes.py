@@ -1,15 +1,19 @@
 """Classes: their arithmetic, how they are read, and the way from label images to scores and files."""
 
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn import functional
 
-from bioseg import recipes
+from bioseg import files, recipes
 from bioseg.classes import EVERYTHING, Classes, assigned, class_of_objects, probabilities, united
 from bioseg.datasets import cases as reading
 from bioseg.datasets import class_names, folders, inspection, kinds, phantom_layouts
@@ -17,10 +21,15 @@ from bioseg.datasets.layouts import nnunet
 from bioseg.evaluation.by_class import class_scores, confusion_counts
 from bioseg.evaluation.overlap import confusion, dice
 from bioseg.images.prepare import Preparation, place, prepare_classes
+from bioseg.inference.backends.torch import torch_backend
+from bioseg.inference.predictor import Predictor
 from bioseg.pipelines.checks import merged_classes
+from bioseg.pipelines.predict import find_images, predict
+from bioseg.postprocess.instances import Instances
 from bioseg.postprocess.masks import ClassPostprocess, Postprocess, finish
 from bioseg.training import losses
 from bioseg.types import BiosegError, Case, LabelValue
+from tests.pipelines.models import small_recipe
 
 TWO = Classes(("cavity", "myocardium"))
 FREE = replace(TWO, exclusive=False)
@@ -313,3 +322,45 @@ class TestWords:
         (line,) = merged_classes(recipes.get("ct-lungs"), cases)  # type: ignore[arg-type]
         assert line.startswith("warning: masks show 4 classes")
         assert merged_classes(recipes.get("chest-organs"), cases) == []  # type: ignore[arg-type]
+
+
+class TestFiles:
+    NAMES = Classes(("round", "flat"))
+
+    def predicted(self, *, exclusive: bool = True) -> tuple[Predictor, np.ndarray]:
+        """A model that takes bright pixels for the first class and dark ones for the second, and separates objects."""
+        network = nn.Conv2d(1, 3, 1)
+        with torch.no_grad():
+            network.weight[:, 0, 0, 0] = torch.tensor([60.0, -60.0, 0.0])
+            network.bias[:] = torch.tensor([-42.0, 18.0, 9.0])
+        image = np.full((32, 40), 128, np.uint8)
+        image[4:10, 4:10], image[20:26, 8:20], image[5:11, 25:31] = 255, 0, 255
+        classes = replace(self.NAMES, exclusive=exclusive)
+        preparation = Preparation((32, 40), targets=("foreground", "marker"), classes=classes)
+        recipe = replace(small_recipe(), preparation=preparation, postprocess=Postprocess(instances=Instances()))
+        return Predictor(recipe, (torch_backend(network, torch.device("cpu")),)), image
+
+    @pytest.mark.parametrize("exclusive", [True, False])
+    def test_each_class_is_in_every_file(self, exclusive: bool, tmp_path: Path) -> None:
+        predictor, image = self.predicted(exclusive=exclusive)
+        path = write(tmp_path / "in" / "a.png", image)
+        out = tmp_path / "out"
+        save = "mask,labels,labels-tiff,classes-tiff,overlay,rois,geojson,nifti,csv"
+        assert predict(predictor, find_images([path]), out, save=save) == (1, [])
+        truth = np.where(image == 255, 1, np.where(image == 0, 2, 0))
+        assert np.array_equal(np.array(Image.open(out / "a.png")), truth)
+        with tifffile.TiffFile(out / "a.classes.tif") as pages:
+            for value, (page, name) in enumerate(zip(pages.pages, self.NAMES.names, strict=True), 1):
+                assert np.array_equal(page.asarray() > 0, truth == value)
+                assert page.tags[285].value == name
+        rows = files.read_csv(out / "objects.csv")
+        assert [row["class"] for row in rows] == ["round", "round", "flat"]
+        areas = {row["class"]: int(row["area_px"]) for row in files.read_csv(out / "class_measurements.csv")}
+        assert areas == {"round": 72, "flat": 72}
+        features = json.loads((out / "a.geojson").read_text())["features"]
+        assert sorted(one["properties"]["classification"]["name"] for one in features) == ["flat", "round", "round"]
+        with zipfile.ZipFile(out / "a.rois.zip") as regions:
+            assert sorted(name.rpartition("-")[0] for name in regions.namelist()) == ["flat", "round", "round"]
+        again = folders.scan(out) if exclusive else None
+        assert class_names.from_table(out) == tuple(LabelValue(name, k) for k, name in enumerate(self.NAMES.names, 1))
+        assert again is None or again.folder == out

@@ -67,7 +67,7 @@ class Segmented:
         return objects
 
     @cached_property
-    def class_of(self) -> dict[int, str]:
+    def class_of(self) -> dict[object, str]:
         """The class of each object, by its number."""
         return {number: name for name, labels in self.by_class for number in np.unique(labels).tolist() if number}
 
@@ -82,3 +82,8 @@ class Segmented:
     def measured(self) -> list[Values]:
         """The measurements of every object, see :func:`bioseg.outputs.measure.measure_objects`."""
         return measure_objects(self.objects, self.raw_image)
+
+    @property
+    def rows(self) -> list[Values]:
+        """The same, and of several classes each object's at the end."""
+        return [(*row, self.class_of[row[0]]) if self.several else row for row in self.measured]

@@ -25,6 +25,7 @@ class Tables:
         images: Path → row of ``measurements.csv``.
         objects: Path → rows of ``objects.csv``.
         boxes: Path → row of ``submission.csv``.
+        several: Whether the model has several classes; ``objects.csv`` then ends with the column ``class``.
     """
 
     how: Postprocess
@@ -32,6 +33,12 @@ class Tables:
     images: dict[str, Values] = field(default_factory=dict)
     objects: dict[str, list[Values]] = field(default_factory=dict)
     boxes: dict[str, Values] = field(default_factory=dict)
+    several: bool = False
+
+    @property
+    def object_columns(self) -> tuple[str, ...]:
+        """Of ``objects.csv``."""
+        return (*OBJECT_COLUMNS, "class") if self.several else OBJECT_COLUMNS
 
     def add(
         self, path: str, name: str, measured: Values, objects: Sequence[Values], boxes: Sequence[Box] | None, *,
@@ -54,7 +61,7 @@ class Tables:
             (MEASUREMENTS, COLUMNS, [self.images[path] for path in order])
         ]
         if self.how.instances:
-            tables.append((OBJECTS, OBJECT_COLUMNS, [row for path in order for row in self.objects.get(path, ())]))
+            tables.append((OBJECTS, self.object_columns, [row for path in order for row in self.objects.get(path, ())]))
         if self.how.boxes:
             tables.append((SUBMISSION, BOX_COLUMNS, [self.boxes[path] for path in order if path in self.boxes]))
         named = [dict(zip(COLUMNS, self.images[path], strict=True)) for path in order]
@@ -71,7 +78,13 @@ class Tables:
 
 
 def read_tables(
-    out: Path, names: Mapping[str, str], again: Set[str], how: Postprocess, *, complete: bool = True
+    out: Path,
+    names: Mapping[str, str],
+    again: Set[str],
+    how: Postprocess,
+    *,
+    complete: bool = True,
+    several: bool = False,
 ) -> Tables:
     """The tables that lie in ``out``.
 
@@ -81,15 +94,16 @@ def read_tables(
         again: Paths of the images that are predicted now.
         how: Of the model.
         complete: Refuse tables without a row for every image that has files.
+        several: Whether the model has several classes.
 
     Raises:
         BiosegError: A table is damaged, or an image has no row in it and is not predicted again: its process was killed, or
             wrote no tables.
     """
-    tables, path_of = Tables(how, list(names)), {name: path for path, name in names.items()}
+    tables, path_of = Tables(how, list(names), several=several), {name: path for path, name in names.items()}
     for row in _rows(out / MEASUREMENTS, COLUMNS):
         tables.images[row[0]] = row
-    for row in _rows(out / OBJECTS, OBJECT_COLUMNS):
+    for row in _rows(out / OBJECTS, tables.object_columns):
         tables.objects.setdefault(row[0], []).append(row)
     for row in _rows(out / SUBMISSION, BOX_COLUMNS):
         if path := path_of.get(row[0]):

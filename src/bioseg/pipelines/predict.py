@@ -85,7 +85,8 @@ def predict(
         wanted = {printable(case.place) for case in named}
         if (out / MEASUREMENTS).exists():
             chosen |= {saving.CSV}
-        tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=saving.CSV in chosen)
+        complete, several = saving.CSV in chosen, classes.several
+        tables = read_tables(out, names, wanted, predictor.recipe.postprocess, complete=complete, several=several)
         return _predict(predictor, cases, out, names, tables, chosen, identifiers, callbacks)
 
 
@@ -124,7 +125,7 @@ def _predict(
         if anatomy.columns:
             anatomy.add(printable(case.place), measure_image(structure, masks, place))
         by_class.add(printable(case.place), prediction, raw_image)
-        objects = [] if prediction.labels is None else segmented.measured
+        objects = [] if prediction.labels is None else segmented.rows
         measured = (*measure(prediction, raw_image), *identify(case, plain=identifiers).values)
         mask, name = stem.with_name(f"{stem.name}{MASK}").exists(), names[printable(case.place)]
         tables.add(printable(case.place), name, measured, objects, prediction.boxes, mask=mask)
