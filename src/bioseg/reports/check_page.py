@@ -203,6 +203,7 @@ def found(scan: FolderScan) -> list[tuple[str, str]]:
         "Folder": escaped(str(scan.folder)),
         "Layout": scan.layout,
         "Images": f"{len(scan.cases):,} with ground truth, {splits.counted(masks, 'mask file')}",
+        "Masks show": scan.kind.reason if scan.kind else "",
         "Channels": ", ".join(scan.channels),
         "Patients": f"{len(known):,}, known from {scan.patients_from}" if known else scan.patients_from,
         "Split": "; ".join(_part(name, part) for name in splits.PARTS if (part := getattr(scan.split, name, ()))),
