@@ -94,7 +94,8 @@ def _kind(path: Path) -> str:
 
 def _with_tree(folder: Path, cases: Sequence[Case]) -> list[Case]:
     """The outputs of a folder's images in a tree like theirs, if that is one; its own name comes first."""
-    if len({case.path.parent for case in cases}) < 2:
+    own_folders = all(case.path.stem in case.path.relative_to(folder).parts[:-1] for case in cases)  # a/images/a.png
+    if own_folders or len({case.path.parent for case in cases}) < 2:
         return list(cases)
     top = Path("" if folder.name == ".." else folder.name)
     return [replace(case, folder=(top / case.path.parent.relative_to(folder)).as_posix()) for case in cases]
