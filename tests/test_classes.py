@@ -188,6 +188,15 @@ class TestFolders:
         write(tmp_path / "masks" / "heart" / "a.png", (LABELS == 2) * np.uint8(255))
         assert folders.scan(tmp_path).cases[0].mask_classes == ("heart", "left lung", "right lung")
 
+    def test_numbered_objects_are_no_classes(self, tmp_path: Path) -> None:
+        for image, count in (("a", 2), ("b", 3)):
+            write(tmp_path / "images" / f"{image}.png", LABELS)
+            for number in range(1, count + 1):
+                write(tmp_path / "masks" / f"{image}_cell{number}.png", (LABELS == 1) * np.uint8(255))
+        found = folders.scan(tmp_path).cases
+        assert [len(one.masks) for one in found] == [2, 3]
+        assert [one.mask_classes for one in found] == [(), ()]
+
     @pytest.mark.parametrize(
         ("table", "text"),
         [("classes.csv", "name,value\ncavity,1\nmyocardium,2\n"),

@@ -36,7 +36,9 @@ def from_places(folder: Path, masks: Mapping[Path, Sequence[Path]], words: Seque
     images = Counter(name for own in masks.values() for name in {names[mask] for mask in own})
     known = set(images) - {""}
     shared = len(masks) == 1 or max((images[name] for name in known), default=0) > 1
-    if len(known) < 2 or len(known) > MOST or not shared or all(_SIDE.fullmatch(name) for name in known):
+    kinds, counts = {name.rstrip("0123456789") for name in known}, {len(own) for own in masks.values()}
+    objects = len(kinds) == 1 and len(counts) > 1  # cell1, cell2 … up to as many as there are
+    if not 2 <= len(known) <= MOST or not shared or objects or all(_SIDE.fullmatch(name) for name in known):
         return {}
     return names
 
