@@ -247,6 +247,13 @@ class TestKinds:
         assert kind(objects(3), objects(7), objects(5)).what == "instances"
         assert kind(objects(40)).what == "instances"
 
+    def test_values_with_gaps_are_the_classes_that_are_there(self, tmp_path: Path) -> None:
+        grey = (LABELS * 85).astype(np.uint8)
+        one = case(tmp_path, write(tmp_path / "m.png", grey))
+        classes = kinds.conclude([kinds.look(one, grey.shape)]).classes
+        assert classes.names == ("class 85", "class 170")
+        assert np.array_equal(reading.read_classes(one, grey.shape, classes), np.stack([grey == 85, grey == 170]))
+
     def test_auto_says_what_it_found(self, tmp_path: Path) -> None:
         phantom_layouts.write_label_images(tmp_path, count=4, size_px=64)
         auto = recipes.get("auto")

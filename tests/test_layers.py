@@ -101,11 +101,12 @@ def test_a_circle_is_seen() -> None:
 
 def test_importing_bioseg_is_quick_and_loads_no_torch() -> None:
     code = (
-        "import time; t = time.process_time(); import sys, bioseg, bioseg.cli; "
-        "assert 'torch' not in sys.modules; print(time.process_time() - t)"
+        "import time; t = time.perf_counter(); import sys, bioseg, bioseg.cli; "
+        "assert 'torch' not in sys.modules; print(time.perf_counter() - t)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.5
+    command = [sys.executable, "-c", code]
+    done = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    assert min(map(float, done)) < 0.5  # the quickest of three: another process may hold the processor
 
 
 def test_no_file_is_over_16_kb() -> None:

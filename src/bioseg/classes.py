@@ -1,5 +1,6 @@
 """The classes a model tells apart."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 9
 
 RESERVED = frozenset({"background", "marker", "presence"})
 MOST = 254
+_NUMBERED = re.compile(r"class ([1-9]\d{0,8})")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Classes:
     def several(self) -> bool:
         """Whether there is more than one."""
         return len(self.names) > 1
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What they are in label images that no table explains: 7 for ``class 7``, if all are called so; else 1, 2, 3 …"""
+        numbers = [match[1] for name in self.names if (match := _NUMBERED.fullmatch(name))]
+        every = len(numbers) == len(self.names)
+        return tuple(map(int, numbers)) if every else tuple(range(1, len(self.names) + 1))
 
     @property
     def whole(self) -> bool:

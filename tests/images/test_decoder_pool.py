@@ -113,13 +113,15 @@ class TestLimits:
         assert allowed == [20, 40]
 
     @pytest.mark.data
-    @pytest.mark.parametrize("name", ["hang.tif", "memory.tif"])
+    @pytest.mark.parametrize(
+        ("name", "says"), [("hang.tif", "damaged or cut short"), ("memory.tif", "needs more than 1 GB")]
+    )
     def test_files_that_once_stopped_a_batch(
-        self, name: str, pool: decoder_pool._Pool, monkeypatch: pytest.MonkeyPatch
+        self, name: str, says: str, pool: decoder_pool._Pool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(decoder_pool, "SECONDS", (2.0, 0.0))
         start = time.monotonic()
-        with pytest.raises(UnreadableImage, match=rf"{name}: (not decoded within 2 s|needs more than 1 GB|damaged)"):
+        with pytest.raises(UnreadableImage, match=rf"{name}: {says}"):
             formats.read(BAD_FILES / name)
         assert time.monotonic() - start < 10
 

@@ -151,8 +151,8 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
     Args:
         case: With ground truth.
         shape: (rows, cols) of its image.
-        classes: Of the recipe. Where there are several and nothing says which class a mask file shows, its values do: 1 is the
-            first class, 2 the second.
+        classes: Of the recipe. Where there are several and nothing says which class a mask file shows, its values do, see
+            :attr:`bioseg.classes.Classes.values`.
 
     Raises:
         BiosegError: The case has no ground truth, a file cannot be read, it is of another size than the image, or it holds a
@@ -170,7 +170,7 @@ def each_part(case: Case, shape: tuple[int, int], classes: Classes = EVERYTHING)
         elif name or not _by_value(case, classes):
             yield Part(name, _on_grid(_foreground(path, case), path, case, shape))
         else:
-            values = case.label_values or tuple(LabelValue(one, k) for k, one in enumerate(classes.names, 1))
+            values = case.label_values or tuple(map(LabelValue, classes.names, classes.values))
             yield from _each_value(path, case, shape, values)
     for box in case.boxes or ():
         yield Part("", _filled(box, shape))

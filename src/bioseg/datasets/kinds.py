@@ -111,7 +111,7 @@ def conclude(seen: Sequence[Shown], order: Sequence[str] = ()) -> Kind:
     most = max(counts)
     if len(values) > MOST_CLASSES or (most > 2 and len(counts) > 1 and pieces < 1.1):
         return Kind("instances", Classes(), f"instance labels: a number for each object, up to {most} in an image")
-    classes = Classes(tuple(f"class {value}" for value in range(1, values[-1] + 1)))
+    classes = Classes(tuple(f"class {value}" for value in values))
     shown = ", ".join(map(str, values))
     return Kind(
         "classes", classes, f"{len(classes.names)} classes without names, from the values {shown} of label images"

@@ -31,10 +31,7 @@ class _Object:
 
 def images_of(path: Path) -> frozenset[str]:
     """SOP Instance UIDs of all images that a file refers to; empty where it cannot be read."""
-    try:
-        return shared.understood(path, _parse).images
-    except (Unusable, OSError):
-        return frozenset()
+    return shared.images_of(path, _parse)
 
 
 def read(path: Path, shape: tuple[int, int], image: Path) -> list[Annotation]:

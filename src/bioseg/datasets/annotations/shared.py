@@ -29,6 +29,15 @@ def understood(path: Path, parse: Callable[[Path], T]) -> T:
     return found
 
 
+def images_of(path: Path, parse: Callable[[Path], Any]) -> frozenset[str]:
+    """The ``images`` of what a file holds; empty where it cannot be read."""
+    try:
+        found: frozenset[str] = understood(path, parse).images
+    except (Unusable, OSError):
+        return frozenset()
+    return found
+
+
 @lru_cache(maxsize=KEPT)
 def _parsed(path: Path, size: int, time_ns: int, parse: Callable[[Path], Any]) -> Any:
     try:
